@@ -1,0 +1,66 @@
+# Everything a user or a developer runs. `make demo` and `make test` need only:
+#   apt install python3-dev python3-venv g++ make
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+SOURCES := $(shell find csrc cmake -type f 2>/dev/null) CMakeLists.txt pyproject.toml
+
+.PHONY: help demo test test-slow lint format bench stubs wheel clean prerequisites
+
+help:
+	@echo "make demo       build, train on real images, show the result"
+	@echo "make test       build and run the tests"
+	@echo "make test-slow  the long tests too"
+	@echo "make lint       ruff, clang-format, mypy, stub drift"
+	@echo "make bench      figures beside PyTorch into bench/RESULTS.md (PYNET_TORCH_PYTHON names its python)"
+	@echo "make wheel      a wheel in dist/"
+
+prerequisites:
+	@command -v g++ >/dev/null && $(PYTHON) -c 'import ensurepip, venv, sysconfig, os, sys; \
+	  sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))' 2>/dev/null \
+	  || { echo "missing build tools: apt install python3-dev python3-venv g++ make"; exit 1; }
+
+$(BIN)/python: | prerequisites
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+
+# One stamp an extra: the editable build is redone when native sources change.
+$(VENV)/demo.stamp: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install -q -e ".[demo]"
+	@touch $@
+
+$(VENV)/dev.stamp: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install -q -e ".[dev]"
+	@touch $@
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/pynet train --data digits --out runs/demo
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.cpp' -o -name '*.h')
+	$(BIN)/mypy
+	$(BIN)/python tests/check_stubs.py
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(find csrc -name '*.cpp' -o -name '*.h')
+
+stubs: $(VENV)/dev.stamp
+	$(BIN)/python tests/check_stubs.py --write
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m bench
+
+wheel: $(VENV)/dev.stamp
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf build dist $(VENV) runs .pytest_cache .mypy_cache .ruff_cache

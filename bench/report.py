@@ -1,0 +1,141 @@
+"""Writes results: bench/RESULTS.md for people, results.json beside it for programs.
+
+RESULTS.md is a list of sections, one a benchmark and thread count, each between two HTML comments; a rerun
+replaces its own section and leaves the others, so figures of different days stand side by side, each with
+its date and versions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from bench.runner import NAMES
+from bench.timing import geometric_mean
+
+HEAD = """# Benchmarks
+
+Written by `python -m bench` (`make bench`); do not edit. Times are medians in milliseconds; pynet and PyTorch
+run in separate processes, in turn. Ratio: the median of PyTorch's fastest mode (bold) divided by pynet's, so
+above 1 pynet is faster; in brackets the quartiles over rounds. GFLOP/s and share of peak are pynet's; the
+peak is a loop of fused multiply-adds on registers, measured in the same run.
+"""
+
+# Optional columns: a row's entry and the column's title.
+COLUMNS = {"ratio": "ratio", "gflops": "GFLOP/s", "share": "of peak", "memory_mb": "MB, pynet / best"}
+
+
+def machine() -> dict[str, str]:
+    """Model, cores and vector extensions of the CPU."""
+    model, flags = platform.processor() or platform.machine(), ""
+    try:
+        information = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        information = ""
+    for key, value in re.findall(r"^(model name|flags|Features)\s*:\s*(.*)$", information, re.MULTILINE):
+        if key == "model name":
+            model = value
+        else:
+            flags = value
+    vectors = [name for name in ("avx512f", "avx2", "sse4_2", "asimd", "sve") if name in flags.split()]
+    return {
+        "model": model,
+        "cores": str(len(os.sched_getaffinity(0))),
+        "vectors": vectors[0] if vectors else "unknown",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+
+
+def key(result: dict[str, Any]) -> str:
+    """The name of a result's section."""
+    return f"{result['bench']}, threads={result['threads']}"
+
+
+def milliseconds(seconds: float) -> str:
+    """Three significant digits, in ms."""
+    value = seconds * 1e3
+    return f"{value:.0f}" if value >= 100 else f"{value:.{1 if value >= 10 else 2 if value >= 1 else 3}f}"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as a Markdown table; columns without any figure are left out."""
+    modes = list(dict.fromkeys(mode for row in rows for mode in row["times"] if mode != "pynet"))
+    wanted = {name: any(name in row for row in rows) for name in COLUMNS}
+    head = ["case", "pass", "pynet", *modes]
+    head += [title for name, title in COLUMNS.items() if wanted[name]]
+    lines = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
+    for row in rows:
+        cells = [row["case"], row["pass"]]
+        for mode in ("pynet", *modes):
+            text = milliseconds(row["times"][mode]["median"]) if mode in row["times"] else "-"
+            cells.append(f"**{text}**" if mode == row["best"] else text)
+        if wanted["ratio"]:
+            spread = "{value:.2f} ({low:.2f}-{high:.2f})"
+            cells.append(spread.format(**row["ratio"]) if "ratio" in row else "-")
+        if wanted["gflops"]:
+            cells.append(f"{row['gflops']:.0f}" if "gflops" in row else "-")
+        if wanted["share"]:
+            cells.append(f"{row['share']:.0%}" if "share" in row else "-")
+        if wanted["memory_mb"]:
+            used = row.get("memory_mb", {})
+            both = [f"{used[mode]:.0f}" if mode in used else "-" for mode in ("pynet", row["best"])]
+            cells.append(" / ".join(both))
+        lines.append(cells)
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def section(result: dict[str, Any]) -> str:
+    """The text of one section, without its markers."""
+    where = result["machine"]
+    others = "CPU used by others {:.0%} before, {:.0%} after".format(*result["others"])
+    facts = [
+        f"{result['date']}; {where['model']}, {where['cores']} cores, {where['vectors']}; {where['system']}",
+        *result["versions"].values(),
+        f"{result['rounds']} rounds; {others}",
+    ]
+    if result["peak_gflops"]:
+        facts.append(f"measured peak {result['peak_gflops']:.0f} GFLOP/s")
+    if result["quick"]:
+        facts.append("**a quick run: it shows that the benchmark works, its figures mean little**")
+    parts = [f"## {result['title']}, {result['threads']} thread" + ("s" if result["threads"] > 1 else "")]
+    parts += [textwrap.fill(result["about"], 110), "\n".join(f"- {fact}" for fact in facts)]
+    parts.append(table(result["rows"]) if result["rows"] else "Nothing could be measured.")
+    ratios = [row["ratio"]["value"] for row in result["rows"] if "ratio" in row]
+    if ratios:
+        parts.append(
+            f"Geometric mean of the ratios {geometric_mean(ratios):.2f}, smallest {min(ratios):.2f}."
+        )
+    if result["notes"]:
+        parts.append("Notes:\n\n" + "\n".join(f"- {note}" for note in result["notes"]))
+    return "\n\n".join(parts)
+
+
+def replace_section(text: str, name: str, body: str) -> str:
+    """`text` with the section `name` replaced, or added in the order of the benchmarks' list."""
+    sections = dict(re.findall(r"<!-- begin (.+?) -->\n(.*?)\n<!-- end \1 -->", text, re.DOTALL))
+    sections[name] = body
+
+    def rank(entry: str) -> tuple[int, str]:
+        bench = entry.split(",")[0]
+        return (NAMES.index(bench) if bench in NAMES else len(NAMES), entry)
+
+    ordered = sorted(sections, key=rank)
+    blocks = [f"<!-- begin {entry} -->\n{sections[entry]}\n<!-- end {entry} -->" for entry in ordered]
+    return HEAD + "\n" + "\n\n".join(blocks) + "\n"
+
+
+def update(path: Path, result: dict[str, Any]) -> None:
+    """Put one result into RESULTS.md at `path` and into results.json beside it."""
+    result = {**result, "machine": machine()}
+    text = path.read_text() if path.exists() else ""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(replace_section(text, key(result), section(result)))
+    store = path.with_name("results.json")
+    known = json.loads(store.read_text()) if store.exists() else {}
+    known[key(result)] = result
+    store.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")

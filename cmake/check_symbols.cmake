@@ -1,0 +1,26 @@
+# Fails when an object of an ISA level defines an external symbol whose outermost scope is not pynet::<level>.
+# Reads mangled names: N5pynet2v4... for functions and data, and the same behind K (const member), T[VTIS]
+# (type tables) and GV (guards). Arguments: NM, NAMESPACE, OBJECTS (separated by |), STAMP.
+string(REPLACE "|" ";" objects "${OBJECTS}")
+string(LENGTH "${NAMESPACE}" length)
+set(leaks "")
+foreach(object IN LISTS objects)
+  execute_process(COMMAND ${NM} --defined-only --extern-only ${object} OUTPUT_VARIABLE listing RESULT_VARIABLE failed)
+  if(failed)
+    message(FATAL_ERROR "cannot read the symbols of ${object}")
+  endif()
+  string(REGEX MATCHALL "[^\n]+" lines "${listing}")
+  foreach(line IN LISTS lines)
+    string(REGEX REPLACE "^.* " "" symbol "${line}")
+    # __odr_asan*: markers that AddressSanitizer adds beside each variable, data only
+    if(symbol MATCHES "^_Z(N|NK|ZN|ZNK|GVZN|TVN|TIN|TSN)5pynet${length}${NAMESPACE}[0-9]" OR symbol MATCHES "^__odr_asan")
+      continue()
+    endif()
+    list(APPEND leaks "${symbol}")
+  endforeach()
+endforeach()
+if(leaks)
+  string(REPLACE ";" "\n  " text "${leaks}")
+  message(FATAL_ERROR "level ${NAMESPACE} defines symbols outside pynet::${NAMESPACE}:\n  ${text}")
+endif()
+file(WRITE ${STAMP} "ok\n")

@@ -1,0 +1,180 @@
+#include "arrays.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace pynet {
+namespace {
+
+// Axes from outermost to innermost in memory.
+std::vector<int> axes_of(Order order, int rank) {
+    if (order == Order::nhwc && rank == 4) return {0, 2, 3, 1};
+    if (order == Order::hwio && rank == 4) return {2, 3, 1, 0};
+    if (order == Order::io && rank == 2) return {1, 0};
+    std::vector<int> axes(static_cast<size_t>(rank));
+    std::iota(axes.begin(), axes.end(), 0);
+    return axes;
+}
+
+size_t checked_bytes(const Sizes& shape, size_t item) {
+    size_t bytes = item;
+    bool empty = false;
+    for (const int64_t size : shape) {
+        require(size >= 0, "a size is negative: " + shape_text(shape));
+        if (size == 0) empty = true;
+    }
+    if (empty) return item;
+    for (const int64_t size : shape)
+        require(!__builtin_mul_overflow(bytes, static_cast<size_t>(size), &bytes) && bytes <= (size_t{1} << 62),
+                "an array of shape " + shape_text(shape) + " is larger than the address space");
+    return bytes;
+}
+
+py::array from_pool(const Sizes& shape, const Sizes& strides, size_t bytes, const py::dtype& type) {
+    void* data = pool::allocate(bytes);
+    if (!data) throw std::bad_alloc();
+    py::capsule owner(data, [](void* block) { pool::release(block); });
+    return py::array(type, shape, strides, data, owner);
+}
+
+void check_type(const py::array& a, const char* name, const py::dtype& type) {
+    const auto flags = py::detail::array_proxy(a.ptr())->flags;
+    if (a.dtype().num() == type.num() && a.dtype().byteorder() != '>') {
+        require(flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_,
+                std::string(name) + " is not aligned in memory; pass a copy");
+        return;
+    }
+    throw py::type_error(std::string(name) + " has dtype " + py::str(a.dtype()).cast<std::string>() + ", expected " +
+                         py::str(type).cast<std::string>() + "; convert it with .astype()");
+}
+
+py::array converted(const py::array& a, Order order) {
+    py::array copy = new_array(shape_of(a), order, a.dtype());
+    py::module_::import("numpy").attr("copyto")(copy, a);
+    return copy;
+}
+
+}  // namespace
+
+Order order_of(const std::string& name) {
+    if (name == "c") return Order::c;
+    if (name == "nhwc") return Order::nhwc;
+    if (name == "hwio") return Order::hwio;
+    if (name == "io") return Order::io;
+    throw py::value_error("layout \"" + name + "\" is none of c, nhwc, hwio, io");
+}
+
+bool is_dense(const py::array& a, Order order) {
+    const int rank = static_cast<int>(a.ndim());
+    if (a.size() == 0) return true;
+    int64_t expected = a.itemsize();
+    const int nhwc[] = {0, 2, 3, 1}, hwio[] = {2, 3, 1, 0}, io[] = {1, 0};
+    const int* axes = order == Order::nhwc && rank == 4   ? nhwc
+                      : order == Order::hwio && rank == 4 ? hwio
+                      : order == Order::io && rank == 2   ? io
+                                                          : nullptr;
+    for (int i = rank - 1; i >= 0; --i) {
+        const int axis = axes ? axes[i] : i;
+        if (a.shape(axis) == 1) continue;  // the stride of a unit axis means nothing
+        if (a.strides(axis) != expected) return false;
+        expected *= a.shape(axis);
+    }
+    return true;
+}
+
+py::array new_array(const Sizes& shape, Order order, const py::dtype& type) {
+    const size_t bytes = checked_bytes(shape, static_cast<size_t>(type.itemsize()));
+    Sizes strides(shape.size());
+    int64_t step = type.itemsize();
+    const auto axes = axes_of(order, static_cast<int>(shape.size()));
+    for (size_t i = axes.size(); i-- > 0;) {
+        strides[static_cast<size_t>(axes[i])] = step;
+        step *= std::max<int64_t>(1, shape[static_cast<size_t>(axes[i])]);
+    }
+    return from_pool(shape, strides, bytes, type);
+}
+
+bool is_dense_in_any_order(const py::array& a) {
+    if (a.size() <= 1) return true;
+    std::vector<std::pair<int64_t, int64_t>> axes;  // (stride, size)
+    for (int i = 0; i < a.ndim(); ++i)
+        if (a.shape(i) != 1) axes.emplace_back(a.strides(i), a.shape(i));
+    std::sort(axes.begin(), axes.end());
+    int64_t expected = a.itemsize();
+    for (const auto& [stride, size] : axes) {
+        if (stride != expected) return false;
+        expected *= size;
+    }
+    return true;
+}
+
+bool same_strides(const py::array& a, const py::array& b) {
+    if (a.ndim() != b.ndim()) return false;
+    for (int i = 0; i < a.ndim(); ++i) {
+        if (a.shape(i) != b.shape(i)) return false;
+        if (a.shape(i) > 1 && a.strides(i) != b.strides(i)) return false;
+    }
+    return true;
+}
+
+py::array new_like(const py::array& like) {
+    const Sizes shape = shape_of(like);
+    if (!is_dense_in_any_order(like) || like.size() == 0) return new_array(shape, Order::c, like.dtype());
+    const size_t bytes = checked_bytes(shape, static_cast<size_t>(like.itemsize()));
+    return from_pool(shape, Sizes(like.strides(), like.strides() + like.ndim()), bytes, like.dtype());
+}
+
+py::array input(const py::array& a, int rank, Order order, const char* name, const py::dtype& type) {
+    check_type(a, name, type);
+    if (rank >= 0 && a.ndim() != rank)
+        throw py::value_error(std::string(name) + " has " + std::to_string(a.ndim()) + " dimensions, expected " +
+                              std::to_string(rank) + "; its shape is " + shape_text(shape_of(a)));
+    return is_dense(a, order) ? a : converted(a, order);
+}
+
+py::array input_any_order(const py::array& a, const char* name) {
+    check_type(a, name, py::dtype::of<float>());
+    return is_dense_in_any_order(a) ? a : converted(a, Order::c);
+}
+
+py::array in_place(const py::array& a, const char* name) {
+    check_type(a, name, py::dtype::of<float>());
+    require(a.writeable(), std::string(name) + " is read-only and cannot be updated in place");
+    require(is_dense_in_any_order(a), std::string(name) + " is not dense in memory and cannot be updated in place");
+    return a;
+}
+
+std::string shape_text(const Sizes& shape) {
+    std::string text = "(";
+    for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+    return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+void require(bool holds, const std::string& otherwise) {
+    if (!holds) throw py::value_error(otherwise);
+}
+
+void require_shape(const py::array& a, const Sizes& shape, const char* name) {
+    if (a.ndim() == static_cast<py::ssize_t>(shape.size()) && std::equal(shape.begin(), shape.end(), a.shape())) return;
+    throw py::value_error(std::string(name) + " has shape " + shape_text(shape_of(a)) + ", expected " +
+                          shape_text(shape));
+}
+
+Activation activation_of(const std::string& name) {
+    if (name == "none") return Activation::none;
+    if (name == "relu") return Activation::relu;
+    if (name == "leaky_relu") return Activation::leaky_relu;
+    if (name == "elu") return Activation::elu;
+    if (name == "sigmoid") return Activation::sigmoid;
+    if (name == "tanh") return Activation::tanh;
+    throw py::value_error("activation \"" + name + "\" is none of none, relu, leaky_relu, elu, sigmoid, tanh");
+}
+
+Reduction reduction_of(const std::string& name) {
+    if (name == "none") return Reduction::none;
+    if (name == "mean") return Reduction::mean;
+    if (name == "sum") return Reduction::sum;
+    throw py::value_error("reduction \"" + name + "\" is none of none, mean, sum");
+}
+
+}  // namespace pynet

@@ -1,0 +1,156 @@
+// 2-D convolution: (N, C, H, W) activations in NHWC memory, (F, C / groups, KH, KW) weights in HWIO memory.
+#include "arrays.h"
+
+namespace pynet {
+namespace {
+
+int algorithm_of(const std::string& name, const Conv2d& conv) {
+    if (name == "auto") return -1;
+    const Kernels& k = dispatch::kernels();
+    std::string known = "auto";
+    for (int i = 0; const char* listed = k.conv2d_algorithm_name(i); ++i) {
+        if (name == listed) {
+            require(k.conv2d_can(conv, i),
+                    "conv2d: algorithm \"" + name + "\" cannot compute this shape; use \"auto\"");
+            return i;
+        }
+        known += std::string(", ") + listed;
+    }
+    throw py::value_error("conv2d: algorithm \"" + name + "\" is none of " + known);
+}
+
+Conv2dShape checked_shape(const Sizes& x, const Sizes& weight, Pair stride, Pair padding, Pair dilation,
+                          int64_t groups) {
+    require(x.size() == 4, "conv2d: x must be (N, C, H, W), got " + shape_text(x));
+    require(weight.size() == 4, "conv2d: weight must be (F, C / groups, KH, KW), got " + shape_text(weight));
+    const int64_t limit = int64_t{1} << 40;
+    for (const Sizes* sizes : {&x, &weight})
+        for (const int64_t size : *sizes)
+            require(size >= 0 && size < limit, "conv2d: a size is out of range in " + shape_text(*sizes));
+    require(groups >= 1 && x[1] % groups == 0 && weight[0] % groups == 0,
+            "conv2d: groups=" + std::to_string(groups) + " does not divide " + std::to_string(x[1]) + " input and " +
+                std::to_string(weight[0]) + " output channels");
+    require(x[1] == weight[1] * groups, "conv2d: x has " + std::to_string(x[1]) + " channels but weight expects " +
+                                            std::to_string(weight[1] * groups) + "; x is " + shape_text(x) +
+                                            ", weight " + shape_text(weight));
+    for (int i = 0; i < 2; ++i) {
+        const auto at = static_cast<size_t>(i);
+        require(stride[at] >= 1 && dilation[at] >= 1 && padding[at] >= 0 && stride[at] < limit &&
+                    dilation[at] < limit && padding[at] < limit,
+                "conv2d: stride and dilation must be at least 1 and padding at least 0");
+        require(weight[at + 2] >= 1, "conv2d: the kernel is empty, weight is " + shape_text(weight));
+        require(
+            x[at + 2] + 2 * padding[at] >= dilation[at] * (weight[at + 2] - 1) + 1,
+            "conv2d: the kernel exceeds the padded input; x is " + shape_text(x) + ", weight " + shape_text(weight));
+    }
+    return Conv2dShape{x[0],      x[1],      x[2],       x[3],       weight[0],   weight[2],   weight[3],
+                       stride[0], stride[1], padding[0], padding[1], dilation[0], dilation[1], groups};
+}
+
+double work_of(const Conv2dShape& s) {
+    return static_cast<double>(s.N * s.OH() * s.OW() * s.F) * static_cast<double>(s.KH * s.KW * s.Cg());
+}
+
+void run(const Conv2d& conv) {
+    const Kernels& k = dispatch::kernels();
+    call(
+        work_of(conv.shape), [&](int threads) { return k.conv2d_workspace(conv, threads); },
+        [&](const Context& context) { k.conv2d(context, conv); });
+}
+
+py::array conv2d_forward(const py::array& x_in, const py::array& weight_in, const OptionalArray& bias_in, Pair stride,
+                         Pair padding, Pair dilation, int64_t groups, const std::string& activation_name, float alpha,
+                         const std::string& algorithm) {
+    const py::array x = input(x_in, 4, Order::nhwc, "x"), weight = input(weight_in, 4, Order::hwio, "weight");
+    const Conv2dShape s = checked_shape(shape_of(x), shape_of(weight), stride, padding, dilation, groups);
+    OptionalArray bias;
+    if (bias_in) {
+        bias = input(*bias_in, 1, Order::c, "bias");
+        require_shape(*bias, {s.F}, "conv2d: bias");
+    }
+    const Activation activation = activation_of(activation_name);
+    const bool fused =
+        activation == Activation::none || activation == Activation::relu || activation == Activation::leaky_relu;
+    py::array out = new_array({s.N, s.F, s.OH(), s.OW()}, Order::nhwc);
+    Conv2d conv{s,
+                ConvPass::forward,
+                -1,
+                const_cast<float*>(floats(x)),
+                const_cast<float*>(floats(weight)),
+                floats(bias),
+                mutable_floats(out),
+                fused ? activation : Activation::none,
+                alpha};
+    conv.algorithm = algorithm_of(algorithm, conv);
+    run(conv);
+    if (!fused) apply_activation(mutable_floats(out), static_cast<int64_t>(out.size()), activation, alpha);
+    return out;
+}
+
+py::array conv2d_backward_data(const py::array& dout_in, const py::array& weight_in, const Sizes& x_shape, Pair stride,
+                               Pair padding, Pair dilation, int64_t groups, const std::string& algorithm) {
+    const py::array dout = input(dout_in, 4, Order::nhwc, "dout"), weight = input(weight_in, 4, Order::hwio, "weight");
+    const Conv2dShape s = checked_shape(x_shape, shape_of(weight), stride, padding, dilation, groups);
+    require_shape(dout, {s.N, s.F, s.OH(), s.OW()}, "conv2d backward: dout");
+    py::array dx = new_array(x_shape, Order::nhwc);
+    Conv2d conv{s,
+                ConvPass::backward_data,
+                -1,
+                mutable_floats(dx),
+                const_cast<float*>(floats(weight)),
+                nullptr,
+                const_cast<float*>(floats(dout)),
+                Activation::none,
+                0};
+    conv.algorithm = algorithm_of(algorithm, conv);
+    run(conv);
+    return dx;
+}
+
+std::tuple<py::array, OptionalArray> conv2d_backward_weight(const py::array& dout_in, const py::array& x_in,
+                                                            const Sizes& weight_shape, Pair stride, Pair padding,
+                                                            Pair dilation, int64_t groups, bool needs_bias,
+                                                            const std::string& algorithm) {
+    const py::array dout = input(dout_in, 4, Order::nhwc, "dout"), x = input(x_in, 4, Order::nhwc, "x");
+    const Conv2dShape s = checked_shape(shape_of(x), weight_shape, stride, padding, dilation, groups);
+    require_shape(dout, {s.N, s.F, s.OH(), s.OW()}, "conv2d backward: dout");
+    py::array dweight = new_array(weight_shape, Order::hwio);
+    Conv2d conv{s,
+                ConvPass::backward_weight,
+                -1,
+                const_cast<float*>(floats(x)),
+                mutable_floats(dweight),
+                nullptr,
+                const_cast<float*>(floats(dout)),
+                Activation::none,
+                0};
+    conv.algorithm = algorithm_of(algorithm, conv);
+    run(conv);
+    OptionalArray dbias;
+    if (needs_bias) {
+        dbias = new_array({s.F});
+        const int64_t rows = s.N * s.OH() * s.OW();
+        const Kernels& k = dispatch::kernels();
+        call(
+            static_cast<double>(rows * s.F), [&](int threads) { return k.sum_rows_workspace(rows, s.F, threads); },
+            [&](const Context& context) { k.sum_rows(context, rows, s.F, floats(dout), mutable_floats(*dbias)); });
+    }
+    return {dweight, dbias};
+}
+
+std::vector<std::string> conv2d_algorithms() {
+    std::vector<std::string> names{"auto"};
+    for (int i = 0; const char* listed = dispatch::kernels().conv2d_algorithm_name(i); ++i) names.emplace_back(listed);
+    return names;
+}
+
+}  // namespace
+
+void bind_conv2d(py::module_& m) {
+    m.def("conv2d_forward", &conv2d_forward);
+    m.def("conv2d_backward_data", &conv2d_backward_data);
+    m.def("conv2d_backward_weight", &conv2d_backward_weight);
+    m.def("conv2d_algorithms", &conv2d_algorithms);
+}
+
+}  // namespace pynet

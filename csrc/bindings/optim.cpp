@@ -1,0 +1,148 @@
+// Optimizer steps: lists of arrays updated in place. Checks them and cuts them into segments for one
+// parallel region; the scalars stay double until PyTorch's expressions of them are formed.
+#include <cmath>
+
+#include "arrays.h"
+
+namespace pynet {
+namespace {
+
+using Arrays = std::vector<py::array>;
+using OptionalArrays = std::optional<Arrays>;
+
+constexpr int64_t kSegment = 8192;  // elements: large against a hand-out, small against a thread's share
+
+// The segments, and the converted gradients that they point into.
+struct Segments {
+    std::vector<StepSegment> list;
+    Arrays converted;
+    double elements = 0;
+};
+
+std::string label(const char* op, const char* list, size_t i) {
+    return std::string(op) + ": " + list + "[" + std::to_string(i) + "]";
+}
+
+// The gradient in the parameter's memory order.
+py::array aligned_gradient(const char* op, const py::array& grad, const py::array& param, size_t i, Arrays& converted) {
+    const py::array g = input_any_order(grad, label(op, "grads", i).c_str());
+    require_shape(g, shape_of(param), label(op, "grads", i).c_str());
+    if (same_strides(g, param)) {
+        if (g.ptr() != grad.ptr()) converted.push_back(g);
+        return g;
+    }
+    const py::array copy = new_like(param);
+    py::module_::import("numpy").attr("copyto")(copy, g);
+    converted.push_back(copy);
+    return copy;
+}
+
+struct State {
+    const char* name;
+    const Arrays* arrays;  // null: this optimizer keeps none
+};
+
+Segments segments_of(const char* op, const Arrays& params, const Arrays& grads, std::initializer_list<State> states) {
+    const auto check_length = [&](const char* name, size_t length) {
+        require(length == params.size(), std::string(op) + ": " + std::to_string(params.size()) + " params but " +
+                                             std::to_string(length) + " " + name);
+    };
+    check_length("grads", grads.size());
+    for (const State& state : states)
+        if (state.arrays) check_length(state.name, state.arrays->size());
+    Segments out;
+    for (size_t i = 0; i < params.size(); ++i) {
+        const py::array param = in_place(params[i], label(op, "params", i).c_str());
+        StepSegment whole{
+            mutable_floats(param), floats(aligned_gradient(op, grads[i], param, i, out.converted)), {}, 0};
+        int position = 0;
+        for (const State& state : states) {
+            float*& data = whole.state[position++];
+            if (!state.arrays) continue;
+            const std::string name = label(op, state.name, i);
+            const py::array a = in_place((*state.arrays)[i], name.c_str());
+            require_shape(a, shape_of(param), name.c_str());
+            require(same_strides(a, param), name +
+                                                " has another memory order than its parameter; create it with the "
+                                                "parameter's strides");
+            data = mutable_floats(a);
+        }
+        const int64_t size = param.size();
+        out.elements += static_cast<double>(size);
+        for (int64_t start = 0; start < size; start += kSegment) {
+            StepSegment part = whole;
+            part.param += start;
+            part.grad += start;
+            for (float*& data : part.state)
+                if (data) data += start;
+            part.count = std::min(kSegment, size - start);
+            out.list.push_back(part);
+        }
+    }
+    return out;
+}
+
+template <class Kernel, class Step>
+void run(const Segments& segments, Kernel kernel, const Step& step) {
+    call(segments.elements * 2, [&](const Context& context) {
+        kernel(context, static_cast<int64_t>(segments.list.size()), segments.list.data(), step);
+    });
+}
+
+const Arrays* pointer(const OptionalArrays& arrays) { return arrays ? &*arrays : nullptr; }
+float single(double x) { return static_cast<float>(x); }
+float sign_of(bool maximize) { return maximize ? -1.0f : 1.0f; }
+
+void sgd_step(const Arrays& params, const Arrays& grads, const OptionalArrays& momentum_buffers, double lr,
+              double momentum, double dampening, double weight_decay, bool nesterov, bool maximize, bool first) {
+    require(momentum == 0 || momentum_buffers, "sgd_step: momentum needs momentum_buffers");
+    const Segments s = segments_of("sgd_step", params, grads, {{"momentum_buffers", pointer(momentum_buffers)}});
+    run(s, dispatch::kernels().sgd_step,
+        SgdStep{single(lr), single(momentum), single(1 - dampening), single(weight_decay), sign_of(maximize), nesterov,
+                first});
+}
+
+void adagrad_step(const Arrays& params, const Arrays& grads, const Arrays& sums, double step_lr, double weight_decay,
+                  double eps, bool maximize) {
+    const Segments s = segments_of("adagrad_step", params, grads, {{"sums", &sums}});
+    run(s, dispatch::kernels().adagrad_step,
+        AdagradStep{single(step_lr), single(weight_decay), single(eps), sign_of(maximize)});
+}
+
+void rmsprop_step(const Arrays& params, const Arrays& grads, const Arrays& square_avgs, const OptionalArrays& grad_avgs,
+                  const OptionalArrays& momentum_buffers, double lr, double alpha, double eps, double weight_decay,
+                  double momentum, bool maximize) {
+    require(momentum == 0 || momentum_buffers, "rmsprop_step: momentum needs momentum_buffers");
+    const Segments s = segments_of("rmsprop_step", params, grads,
+                                   {{"square_avgs", &square_avgs},
+                                    {"grad_avgs", pointer(grad_avgs)},
+                                    {"momentum_buffers", momentum == 0 ? nullptr : pointer(momentum_buffers)}});
+    run(s, dispatch::kernels().rmsprop_step,
+        RmspropStep{single(lr), single(alpha), single(1 - alpha), single(eps), single(weight_decay), single(momentum),
+                    sign_of(maximize)});
+}
+
+void adam_step(const Arrays& params, const Arrays& grads, const Arrays& exp_avgs, const Arrays& exp_avg_sqs,
+               const OptionalArrays& max_exp_avg_sqs, int64_t step, double lr, double beta1, double beta2, double eps,
+               double weight_decay, bool decoupled, bool maximize) {
+    require(step >= 1, "adam_step: step counts from 1, got " + std::to_string(step));
+    const Segments s = segments_of(
+        "adam_step", params, grads,
+        {{"exp_avgs", &exp_avgs}, {"exp_avg_sqs", &exp_avg_sqs}, {"max_exp_avg_sqs", pointer(max_exp_avg_sqs)}});
+    const double t = static_cast<double>(step);
+    run(s, dispatch::kernels().adam_step,
+        AdamStep{single(lr / (1 - std::pow(beta1, t))), single(std::sqrt(1 - std::pow(beta2, t))), single(beta1),
+                 single(1 - beta1), single(beta2), single(1 - beta2), single(eps), single(decoupled ? 0 : weight_decay),
+                 single(decoupled ? 1 - lr * weight_decay : 1), sign_of(maximize)});
+}
+
+}  // namespace
+
+void bind_optim(py::module_& m) {
+    m.def("sgd_step", &sgd_step);
+    m.def("adagrad_step", &adagrad_step);
+    m.def("rmsprop_step", &rmsprop_step);
+    m.def("adam_step", &adam_step);
+}
+
+}  // namespace pynet

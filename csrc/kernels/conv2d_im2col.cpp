@@ -1,0 +1,239 @@
+// Convolution as matrix products (Chellapilla et al. 2006): receptive fields are written out as rows of a
+// matrix, a block of pixels at a time, so that the matrix stays in cache.
+//   forward          out = col W           col (pixels, KH * KW * Cg), W (KH * KW * Cg, Fg)
+//   backward_weight  dW = col^T dout       summed over fixed parts of the images, in order
+//   backward_data    dcol = dout W^T, added back into the pixels they came from, image by image
+// A 1x1 convolution without stride and padding is one plain product and no columns are written.
+// Preferred for 1x1 and where groups have so few channels that reading pixels in place would leave the
+// vector units idle (a first layer). Layout: (N, H, W, C), weights (KH, KW, Cg, F). Aliasing: none allowed.
+#include "conv2d.h"
+#include "gemm.h"
+#include "kernels.h"
+#include "parallel.h"
+
+namespace pynet {
+namespace PYNET_LEVEL {
+namespace {
+
+bool plain(const Conv2dShape& s) {
+    return s.KH == 1 && s.KW == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h == 0 && s.pad_w == 0 &&
+           s.groups == 1;
+}
+
+Gemm plain_gemm(const Conv2d& c) {
+    const Conv2dShape& s = c.shape;
+    const int64_t pixels = s.N * s.H * s.W;
+    switch (c.pass) {
+        case ConvPass::forward:
+            return Gemm{pixels, s.F, s.C, c.x, s.C, 1, c.weight, s.F, 1, c.out, s.F, c.bias, c.activation, c.alpha};
+        case ConvPass::backward_data:
+            return Gemm{pixels, s.C, s.F, c.out, s.F, 1, c.weight, 1, s.F, c.x, s.C, nullptr, Activation::none, 0};
+        default:
+            return Gemm{s.C, s.F, pixels, c.x, 1, s.C, c.out, s.F, 1, c.weight, s.F, nullptr, Activation::none, 0};
+    }
+}
+
+struct Plan {
+    int64_t K;        // KH * KW * Cg
+    int64_t pixels;   // of one block
+    int64_t parts;    // backward_weight: partial sums
+    int64_t packed;   // floats of the packed weights of all groups
+    int64_t each;     // floats of scratch a thread
+    int64_t partial;  // floats of one partial of one group
+};
+
+Plan plan_of(const Conv2d& c) {
+    const Conv2dShape& s = c.shape;
+    Plan p;
+    p.K = s.KH * s.KW * s.Cg();
+    const int64_t per_pixel = p.K + (c.pass == ConvPass::backward_weight ? kPanel : 0);
+    // Two dozen pixels at least, so that the product has rows to work on; about half an L2 at most.
+    p.pixels = maximum(3 * kTileRows, minimum(32 * kTileRows, 64 * 1024 / per_pixel / kTileRows * kTileRows));
+    const int64_t all_pixels = s.N * s.OH() * s.OW();
+    while (p.pixels > 3 * kTileRows && ceil_div(all_pixels, p.pixels) * s.groups < 32) p.pixels -= kTileRows;
+    p.partial = partial_size(p.K, s.Fg());
+    p.parts = 1;
+    p.packed = 0;
+    if (c.pass == ConvPass::backward_weight) {
+        p.parts = maximum(1, minimum(minimum(s.N * s.OH(), 32), (int64_t{8} << 20) / maximum(1, p.partial * s.groups)));
+        p.each = p.pixels * (p.K + kPanel);
+    } else {
+        const bool back = c.pass == ConvPass::backward_data;
+        p.packed = s.groups * (back ? s.Fg() * packed_panels_width(p.K) : p.K * packed_panels_width(s.Fg()));
+        p.each = p.pixels * p.K;
+    }
+    p.each = round_up(p.each, 16);
+    return p;
+}
+
+// The receptive field of one output pixel and group, K floats, zero outside the map.
+PYNET_INLINE void write_column(const Conv2dShape& s, const float* image, int64_t oh, int64_t ow, int64_t group,
+                               float* to) {
+    const int64_t Cg = s.Cg(), run = s.KW * Cg, x = ow * s.stride_w - s.pad_w;
+    const bool whole_rows = s.dilation_w == 1 && s.groups == 1 && x >= 0 && x + s.KW <= s.W;
+    for (int64_t kh = 0; kh < s.KH; ++kh, to += run) {
+        const int64_t y = oh * s.stride_h - s.pad_h + kh * s.dilation_h;
+        if (y < 0 || y >= s.H) {
+            for (int64_t i = 0; i < run; i += kLanes) store_lanes(to + i, vfloat{}, run - i);
+            continue;
+        }
+        const float* from = image + (y * s.W + x) * s.C + group * Cg;
+        if (whole_rows) {
+            for (int64_t i = 0; i < run; i += kLanes) store_lanes(to + i, load_lanes(from + i, run - i), run - i);
+            continue;
+        }
+        for (int64_t kw = 0; kw < s.KW; ++kw) {
+            const int64_t at = x + kw * s.dilation_w;
+            const bool inside = at >= 0 && at < s.W;
+            const float* pixel = from + kw * s.dilation_w * s.C;
+            for (int64_t i = 0; i < Cg; ++i) to[kw * Cg + i] = inside ? pixel[i] : 0.0f;
+        }
+    }
+}
+
+// Adds a column back to the pixels it came from.
+void add_column(const Conv2dShape& s, const float* from, int64_t oh, int64_t ow, int64_t group, float* image) {
+    const int64_t Cg = s.Cg(), run = s.KW * Cg;
+    for (int64_t kh = 0; kh < s.KH; ++kh, from += run) {
+        const int64_t y = oh * s.stride_h - s.pad_h + kh * s.dilation_h, x = ow * s.stride_w - s.pad_w;
+        if (y < 0 || y >= s.H) continue;
+        float* to = image + (y * s.W + x) * s.C + group * Cg;
+        if (s.dilation_w == 1 && s.groups == 1 && x >= 0 && x + s.KW <= s.W) {
+            for (int64_t i = 0; i < run; ++i) to[i] += from[i];
+            continue;
+        }
+        for (int64_t kw = 0; kw < s.KW; ++kw) {
+            const int64_t at = x + kw * s.dilation_w;
+            if (at < 0 || at >= s.W) continue;
+            float* pixel = to + kw * s.dilation_w * s.C;
+            for (int64_t i = 0; i < Cg; ++i) pixel[i] += from[kw * Cg + i];
+        }
+    }
+}
+
+void write_columns(const Conv2dShape& s, const float* x, int64_t q0, int64_t q1, int64_t group, int64_t K, float* to) {
+    const int64_t OH = s.OH(), OW = s.OW();
+    int64_t ow = q0 % OW, oh = q0 / OW % OH, n = q0 / OW / OH;
+    for (int64_t q = q0; q < q1; ++q, to += K) {
+        write_column(s, x + n * s.H * s.W * s.C, oh, ow, group, to);
+        if (++ow == OW) ow = 0, ++oh;
+        if (oh == OH) oh = 0, ++n;
+    }
+}
+
+void run_forward(const Context& context, const Conv2d& c, const Plan& p) {
+    const Conv2dShape& s = c.shape;
+    float* packed = reinterpret_cast<float*>(context.workspace);
+    float* scratch = packed + round_up(p.packed, 16);
+    const int64_t group_size = p.packed / s.groups, all = s.N * s.OH() * s.OW(), blocks = ceil_div(all, p.pixels);
+    for (int64_t group = 0; group < s.groups; ++group)
+        pack_panels(c.weight + group * s.Fg(), s.F, 1, p.K, s.Fg(), packed + group * group_size);
+    parallel_for(context, blocks * s.groups, [&](int64_t chunk, int thread) {
+        const int64_t group = chunk / blocks, q0 = chunk % blocks * p.pixels, q1 = minimum(all, q0 + p.pixels);
+        float* columns = scratch + thread * p.each;
+        write_columns(s, c.x, q0, q1, group, p.K, columns);
+        gemm_packed(q1 - q0, s.Fg(), p.K, columns, p.K, packed + group * group_size, c.out + q0 * s.F + group * s.Fg(),
+                    s.F, c.bias ? c.bias + group * s.Fg() : nullptr, c.activation, c.alpha);
+    });
+}
+
+void run_backward_data(const Context& context, const Conv2d& c, const Plan& p) {
+    const Conv2dShape& s = c.shape;
+    float* packed = reinterpret_cast<float*>(context.workspace);
+    float* scratch = packed + round_up(p.packed, 16);
+    const int64_t group_size = p.packed / s.groups, OH = s.OH(), OW = s.OW();
+    for (int64_t group = 0; group < s.groups; ++group)
+        pack_panels(c.weight + group * s.Fg(), 1, s.F, s.Fg(), p.K, packed + group * group_size);
+    parallel_for(context, s.N, [&](int64_t n, int thread) {
+        float* image = c.x + n * s.H * s.W * s.C;
+        float* columns = scratch + thread * p.each;
+        for (int64_t i = 0; i < s.H * s.W * s.C; ++i) image[i] = 0.0f;
+        for (int64_t group = 0; group < s.groups; ++group)
+            for (int64_t q0 = 0; q0 < OH * OW; q0 += p.pixels) {
+                const int64_t q1 = minimum(OH * OW, q0 + p.pixels);
+                gemm_packed(q1 - q0, p.K, s.Fg(), c.out + (n * OH * OW + q0) * s.F + group * s.Fg(), s.F,
+                            packed + group * group_size, columns, p.K, nullptr, Activation::none, 0);
+                for (int64_t q = q0; q < q1; ++q) add_column(s, columns + (q - q0) * p.K, q / OW, q % OW, group, image);
+            }
+    });
+}
+
+void run_backward_weight(const Context& context, const Conv2d& c, const Plan& p) {
+    const Conv2dShape& s = c.shape;
+    float* partials = reinterpret_cast<float*>(context.workspace);
+    float* scratch = partials + round_up(p.parts * p.partial * s.groups, 16);
+    const int64_t all = s.N * s.OH() * s.OW();
+    parallel_for(context, s.groups * p.parts, [&](int64_t chunk, int thread) {
+        const int64_t group = chunk / p.parts, part = chunk % p.parts;
+        float* columns = scratch + thread * p.each;
+        float* tail = columns + p.pixels * p.K;  // dout's last panel, when it is no whole vector
+        float* partial = partials + chunk * p.partial;
+        const int64_t first = all * part / p.parts, last = all * (part + 1) / p.parts;
+        for (int64_t q0 = first; q0 < last; q0 += p.pixels) {
+            const int64_t q1 = minimum(last, q0 + p.pixels);
+            write_columns(s, c.x, q0, q1, group, p.K, columns);
+            for (int64_t f = 0; f < s.Fg(); f += kPanel) {
+                const int64_t width = panel_vectors(s.Fg() - f) * kLanes, have = minimum(width, s.Fg() - f);
+                const float* dout = c.out + q0 * s.F + group * s.Fg() + f;
+                int64_t ldb = s.F;
+                if (have != width) {
+                    pack_columns(dout, s.F, 1, q1 - q0, have, width, tail);
+                    dout = tail;
+                    ldb = width;
+                }
+                for (int64_t k = 0; k < p.K; k += kTileRows) {
+                    const int64_t rows = minimum(kTileRows, p.K - k);
+                    tile_for<false>(rows, panel_vectors(s.Fg() - f))(q1 - q0, columns + k, p.K, dout, ldb,
+                                                                     partial + f * p.K + k * width, width, q0 > first);
+                }
+            }
+        }
+    });
+    reduce_weight_partials(context, s, partials, p.parts, c.weight);
+}
+
+// Vector operations of the direct algorithm and of this one, to choose between them.
+bool columns_pay(const Conv2dShape& s, ConvPass pass) {
+    const double taps = static_cast<double>(s.KH * s.KW), Cg = static_cast<double>(s.Cg()),
+                 Fg = static_cast<double>(s.Fg());
+    auto vectors = [](double n) { return static_cast<double>(ceil_div(static_cast<int64_t>(n), kLanes)); };
+    if (pass == ConvPass::backward_data) {
+        const double in = static_cast<double>(s.H * s.W), out = static_cast<double>(s.OH() * s.OW());
+        const double direct = in * taps * Fg * vectors(Cg) / static_cast<double>(s.stride_h * s.stride_w);
+        const double columns = out * (Fg * vectors(taps * Cg) + 3 * vectors(taps * Cg));
+        return columns < 0.8 * direct;
+    }
+    if (pass == ConvPass::backward_weight) return Cg < kTileRows;
+    return Cg < 8;
+}
+
+bool can(const Conv2d&) { return true; }
+bool prefer(const Conv2d& c) { return plain(c.shape) || columns_pay(c.shape, c.pass); }
+
+size_t workspace(const Conv2d& c, int threads) {
+    if (plain(c.shape)) return gemm_workspace(plain_gemm(c), threads);
+    const Plan p = plan_of(c);
+    const int64_t shared = c.pass == ConvPass::backward_weight ? p.parts * p.partial * c.shape.groups : p.packed;
+    return static_cast<size_t>(round_up(shared, 16) + threads * p.each) * sizeof(float);
+}
+
+void run(const Context& context, const Conv2d& c) {
+    if (plain(c.shape)) {
+        gemm(context, plain_gemm(c));
+        return;
+    }
+    const Plan p = plan_of(c);
+    if (c.pass == ConvPass::forward)
+        run_forward(context, c, p);
+    else if (c.pass == ConvPass::backward_data)
+        run_backward_data(context, c, p);
+    else
+        run_backward_weight(context, c, p);
+}
+
+}  // namespace
+
+const ConvAlgorithm kConvIm2col = {"im2col", can, prefer, workspace, run};
+
+}  // namespace PYNET_LEVEL
+}  // namespace pynet

@@ -1,0 +1,368 @@
+// Batch normalisation over all pixels of each channel: statistics, the fused forward pass
+// act((x - mean) / sqrt(var + eps) * weight + bias + residual), and both backward modes.
+//
+// Layout: x (rows, C), rows = N * H * W. Several rows are read as one "wide" row so that a wide row is whole
+// vectors; per-channel coefficients are repeated accordingly, and the few rows left over are a flat tail.
+// Statistics: mean and sum of squared differences of short runs of rows, two passes while they lie in L1,
+// merged pairwise (Chan, Golub & LeVeque 1979): accurate for any mean, one read of memory.
+// Threads: fixed blocks of wide rows; partial results are merged in block order, in double precision.
+// Aliasing: none allowed. Workspace: batch_norm_workspace() bytes.
+// Source: Ioffe & Szegedy 2015.
+#include "activation.h"
+#include "channels.h"
+#include "kernels.h"
+#include "parallel.h"
+#include "reduce.h"
+
+namespace pynet {
+namespace PYNET_LEVEL {
+namespace {
+
+constexpr int64_t kWidest = 1024;  // floats of a wide row up to which rows are joined
+constexpr int64_t kRun = 32;       // wide rows that are summed in registers at a time
+
+struct Wide {
+    int64_t group, rows, columns, rest, blocks;  // rest: floats of the flat tail, fewer than `columns`
+};
+
+Wide wide_of(int64_t rows, int64_t C) {
+    int64_t a = C, b = kLanes;
+    while (b) {
+        const int64_t r = a % b;
+        a = b;
+        b = r;
+    }
+    int64_t group = kLanes / maximum(a, 1);
+    while (C > 0 && group * C < 4 * kLanes) group *= 2;
+    if (group * C > kWidest) group = 1;
+    Wide w{group, rows / group, group * C, rows % group * C, 0};
+    w.blocks = row_blocks(w.rows, w.columns);
+    return w;
+}
+
+struct Workspace {
+    double* total[2];    // columns each
+    float* partial[2];   // (blocks + 1) * columns each; the last row is for the tail
+    float* coefficient;  // 4 * columns
+
+    Workspace(const Context& context, const Wide& w) {
+        total[0] = reinterpret_cast<double*>(context.workspace);
+        total[1] = total[0] + w.columns;
+        partial[0] = reinterpret_cast<float*>(total[1] + w.columns);
+        partial[1] = partial[0] + (w.blocks + 1) * w.columns;
+        coefficient = partial[1] + (w.blocks + 1) * w.columns;
+    }
+};
+
+PYNET_INLINE int64_t block_start(const Wide& w, int64_t block) { return w.rows * block / w.blocks; }
+
+// The vectors of the flat tail: visit(offset, lanes that count).
+template <class Visit>
+PYNET_INLINE void for_tail(const Wide& w, Visit visit) {
+    for (int64_t i = 0; i < w.rest; i += kLanes) visit(i, minimum(kLanes, w.rest - i));
+}
+
+// Keeps the old lanes of a sum that an overlapping vector has already counted.
+PYNET_INLINE void update(float* at, vfloat fresh, vfloat old, int32_t repeated) {
+    store(at, repeated ? select(lane_numbers() < repeated, old, fresh) : fresh);
+}
+
+// Merges rows [r0, r1) of x into (mean, squares) of `before` rows.
+void merge_run(const float* x, int64_t columns, int64_t r0, int64_t r1, int64_t before, float* mean, float* squares) {
+    const float count = static_cast<float>(r1 - r0), all = static_cast<float>(before + r1 - r0);
+    const float share = count / all, weight = static_cast<float>(before) * share, scale = 1.0f / count;
+    for_channels(columns, [&](int64_t c, auto vectors, int32_t repeated) {
+        constexpr int NV = decltype(vectors)::value;
+        vfloat sum[NV] = {}, square[NV] = {}, m[NV];
+        for (int64_t r = r0; r < r1; ++r) {
+            PYNET_UNROLL
+            for (int j = 0; j < NV; ++j) sum[j] += load(x + r * columns + c + j * kLanes);
+        }
+        PYNET_UNROLL
+        for (int j = 0; j < NV; ++j) m[j] = sum[j] * scale;
+        for (int64_t r = r0; r < r1; ++r) {
+            PYNET_UNROLL
+            for (int j = 0; j < NV; ++j) {
+                const vfloat d = load(x + r * columns + c + j * kLanes) - m[j];
+                square[j] += d * d;
+            }
+        }
+        PYNET_UNROLL
+        for (int j = 0; j < NV; ++j) {
+            float* to_mean = mean + c + j * kLanes;
+            float* to_squares = squares + c + j * kLanes;
+            const vfloat old = load(to_mean), old_squares = load(to_squares), delta = m[j] - old;
+            update(to_mean, before ? old + delta * share : m[j], old, repeated);
+            update(to_squares, before ? old_squares + square[j] + delta * delta * weight : square[j], old_squares,
+                   repeated);
+        }
+    });
+}
+
+// Merges another mean and sum of squares, of `count` values, into (mean, squares) of `before` values.
+PYNET_INLINE void merge(double before, double count, double other_mean, double other_squares, double& mean,
+                        double& squares) {
+    const double share = count / (before + count), delta = other_mean - mean;
+    mean += delta * share;
+    squares += other_squares + delta * delta * before * share;
+}
+
+// Sums of the columns of both partials over all blocks and the groups of a wide row: total[i][c], c < C.
+void add_partials(const Wide& w, int64_t C, const Workspace& space) {
+    for (int i = 0; i < 2; ++i) {
+        double* total = space.total[i];
+        for (int64_t c = 0; c < w.columns; ++c) total[c] = 0.0;
+        for (int64_t block = 0; block <= w.blocks; ++block) {
+            const float* partial = space.partial[i] + block * w.columns;
+            for (int64_t c = 0; c < w.columns; ++c) total[c] += static_cast<double>(partial[c]);
+        }
+        for (int64_t k = 1; k < w.group; ++k)
+            for (int64_t c = 0; c < C; ++c) total[c] += total[k * C + c];
+    }
+}
+
+PYNET_INLINE double inverse_deviation(const BatchNorm& b, int64_t c) {
+    return 1.0 / __builtin_sqrt(static_cast<double>(b.var[c]) + static_cast<double>(b.eps));
+}
+
+// Fills row i of the coefficients, once for every pixel of a wide row.
+template <class Value>
+PYNET_INLINE void repeat(const Wide& w, int64_t C, float* row, Value value) {
+    for (int64_t c = 0; c < C; ++c) row[c] = value(c);
+    for (int64_t k = 1; k < w.group; ++k)
+        for (int64_t c = 0; c < C; ++c) row[k * C + c] = row[c];
+}
+
+template <Activation kActivation, bool kResidual>
+void forward(const Context& context, const BatchNorm& b, const Wide& w, const float* mean, const float* scale,
+             const float* bias, float* out) {
+    parallel_for(context, w.blocks, [&](int64_t block, int) {
+        const int64_t end = block_start(w, block + 1);
+        for (int64_t run = block_start(w, block); run < end; run += kRun) {
+            const int64_t run_end = minimum(end, run + kRun);
+            for_channels(w.columns, [&](int64_t c, auto vectors, int32_t) {
+                constexpr int NV = decltype(vectors)::value;
+                vfloat m[NV], s[NV], o[NV];
+                PYNET_UNROLL
+                for (int j = 0; j < NV; ++j) {
+                    m[j] = load(mean + c + j * kLanes);
+                    s[j] = load(scale + c + j * kLanes);
+                    o[j] = load(bias + c + j * kLanes);
+                }
+                for (int64_t r = run; r < run_end; ++r) {
+                    const int64_t at = r * w.columns + c;
+                    PYNET_UNROLL
+                    for (int j = 0; j < NV; ++j) {
+                        vfloat v = (load(b.x + at + j * kLanes) - m[j]) * s[j] + o[j];
+                        if (kResidual) v += load(b.residual + at + j * kLanes);
+                        store(out + at + j * kLanes, activation_value<kActivation>(v, b.alpha));
+                    }
+                }
+            });
+        }
+    });
+    const int64_t tail = w.rows * w.columns;
+    for_tail(w, [&](int64_t i, int64_t n) {
+        vfloat v = (load_partial(b.x + tail + i, n) - load(mean + i)) * load(scale + i) + load(bias + i);
+        if (kResidual) v += load_partial(b.residual + tail + i, n);
+        store_partial(out + tail + i, activation_value<kActivation>(v, b.alpha), n);
+    });
+}
+
+// Partial sums of g and of g * xhat, where g is the gradient before the activation; g is the residual's
+// gradient too.
+template <Activation kActivation, bool kResidual>
+void backward_sums(const Context& context, const BatchNorm& b, const BatchNormGradients& g, const Wide& w,
+                   const Workspace& space, const float* mean, const float* inverse) {
+    parallel_for(context, w.blocks, [&](int64_t block, int) {
+        const int64_t start = block_start(w, block), end = block_start(w, block + 1);
+        float* sums = space.partial[0] + block * w.columns;
+        float* products = space.partial[1] + block * w.columns;
+        for (int64_t c = 0; c < w.columns; ++c) sums[c] = products[c] = 0.0f;
+        for (int64_t run = start; run < end; run += kRun) {
+            const int64_t run_end = minimum(end, run + kRun);
+            for_channels(w.columns, [&](int64_t c, auto vectors, int32_t repeated) {
+                constexpr int NV = decltype(vectors)::value;
+                vfloat m[NV], sum[NV] = {}, product[NV] = {};
+                PYNET_UNROLL
+                for (int j = 0; j < NV; ++j) m[j] = load(mean + c + j * kLanes);
+                for (int64_t r = run; r < run_end; ++r) {
+                    const int64_t at = r * w.columns + c;
+                    PYNET_UNROLL
+                    for (int j = 0; j < NV; ++j) {
+                        vfloat d = load(g.dout + at + j * kLanes);
+                        if (kActivation != Activation::none)
+                            d = activation_gradient<kActivation>(d, load(g.out + at + j * kLanes), b.alpha);
+                        if (kResidual) store(g.dresidual + at + j * kLanes, d);
+                        sum[j] += d;
+                        product[j] += d * (load(b.x + at + j * kLanes) - m[j]);
+                    }
+                }
+                PYNET_UNROLL
+                for (int j = 0; j < NV; ++j) {
+                    float* to_sum = sums + c + j * kLanes;
+                    float* to_product = products + c + j * kLanes;
+                    const vfloat old = load(to_sum), old_product = load(to_product);
+                    update(to_sum, old + sum[j], old, repeated);
+                    update(to_product, old_product + product[j] * load(inverse + c + j * kLanes), old_product,
+                           repeated);
+                }
+            });
+        }
+    });
+    const int64_t tail = w.rows * w.columns;
+    float* sums = space.partial[0] + w.blocks * w.columns;
+    float* products = space.partial[1] + w.blocks * w.columns;
+    for (int64_t c = 0; c < w.columns; ++c) sums[c] = products[c] = 0.0f;
+    for_tail(w, [&](int64_t i, int64_t n) {
+        vfloat d = load_partial(g.dout + tail + i, n);
+        if (kActivation != Activation::none)
+            d = activation_gradient<kActivation>(d, load_partial(g.out + tail + i, n), b.alpha);
+        if (kResidual) store_partial(g.dresidual + tail + i, d, n);
+        store_partial(sums + i, d, n);
+        store_partial(products + i, d * (load_partial(b.x + tail + i, n) - load(mean + i)) * load(inverse + i), n);
+    });
+}
+
+// dx = scale * g - constant - slope * (x - mean); the last two terms only in training.
+template <Activation kActivation, bool kTraining>
+void backward_apply(const Context& context, const BatchNorm& b, const BatchNormGradients& g, const Wide& w,
+                    const float* mean, const float* scale, const float* constant, const float* slope) {
+    parallel_for(context, w.blocks, [&](int64_t block, int) {
+        const int64_t end = block_start(w, block + 1);
+        for (int64_t run = block_start(w, block); run < end; run += kRun) {
+            const int64_t run_end = minimum(end, run + kRun);
+            for_channels(w.columns, [&](int64_t c, auto vectors, int32_t) {
+                constexpr int NV = decltype(vectors)::value;
+                vfloat m[NV], s[NV], k0[NV], k1[NV];
+                PYNET_UNROLL
+                for (int j = 0; j < NV; ++j) {
+                    m[j] = load(mean + c + j * kLanes);
+                    s[j] = load(scale + c + j * kLanes);
+                    k0[j] = load(constant + c + j * kLanes);
+                    k1[j] = load(slope + c + j * kLanes);
+                }
+                for (int64_t r = run; r < run_end; ++r) {
+                    const int64_t at = r * w.columns + c;
+                    PYNET_UNROLL
+                    for (int j = 0; j < NV; ++j) {
+                        vfloat d = load(g.dout + at + j * kLanes);
+                        if (kActivation != Activation::none)
+                            d = activation_gradient<kActivation>(d, load(g.out + at + j * kLanes), b.alpha);
+                        d *= s[j];
+                        if (kTraining) d -= (load(b.x + at + j * kLanes) - m[j]) * k1[j] + k0[j];
+                        store(g.dx + at + j * kLanes, d);
+                    }
+                }
+            });
+        }
+    });
+    const int64_t tail = w.rows * w.columns;
+    for_tail(w, [&](int64_t i, int64_t n) {
+        vfloat d = load_partial(g.dout + tail + i, n);
+        if (kActivation != Activation::none)
+            d = activation_gradient<kActivation>(d, load_partial(g.out + tail + i, n), b.alpha);
+        d *= load(scale + i);
+        if (kTraining) d -= (load_partial(b.x + tail + i, n) - load(mean + i)) * load(slope + i) + load(constant + i);
+        store_partial(g.dx + tail + i, d, n);
+    });
+}
+
+}  // namespace
+
+size_t batch_norm_workspace(int64_t rows, int64_t C) {
+    const Wide w = wide_of(rows, C);
+    return static_cast<size_t>(w.columns) *
+           (2 * sizeof(double) + static_cast<size_t>(2 * (w.blocks + 1) + 4) * sizeof(float));
+}
+
+void batch_norm_statistics(const Context& context, int64_t rows, int64_t C, const float* x, float* mean, float* var) {
+    const Wide w = wide_of(rows, C);
+    const Workspace space(context, w);
+    parallel_for(context, w.blocks, [&](int64_t block, int) {
+        const int64_t start = block_start(w, block), end = block_start(w, block + 1);
+        for (int64_t r = start; r < end; r += kRun)
+            merge_run(x, w.columns, r, minimum(end, r + kRun), r - start, space.partial[0] + block * w.columns,
+                      space.partial[1] + block * w.columns);
+    });
+    double* total = space.total[0];
+    double* squares = space.total[1];
+    for (int64_t c = 0; c < w.columns; ++c) total[c] = squares[c] = 0.0;
+    for (int64_t block = 0; w.rows > 0 && block < w.blocks; ++block) {
+        const double before = static_cast<double>(block_start(w, block));
+        const double count = static_cast<double>(block_start(w, block + 1)) - before;
+        const float* block_mean = space.partial[0] + block * w.columns;
+        const float* block_squares = space.partial[1] + block * w.columns;
+        for (int64_t c = 0; c < w.columns; ++c)
+            merge(before, count, static_cast<double>(block_mean[c]), static_cast<double>(block_squares[c]), total[c],
+                  squares[c]);
+    }
+    const double wide_rows = static_cast<double>(w.rows);
+    for (int64_t c = 0; c < C; ++c) {
+        double seen = wide_rows, m = total[c], s = squares[c];
+        for (int64_t k = 1; k < w.group && w.rows > 0; ++k, seen += wide_rows)
+            merge(seen, wide_rows, total[k * C + c], squares[k * C + c], m, s);
+        for (int64_t i = c; i < w.rest; i += C, seen += 1.0)
+            merge(seen, 1.0, static_cast<double>(x[w.rows * w.columns + i]), 0.0, m, s);
+        mean[c] = static_cast<float>(m);
+        var[c] = static_cast<float>(s / static_cast<double>(maximum(1, rows)));
+    }
+}
+
+void batch_norm_forward(const Context& context, const BatchNorm& b, float* out) {
+    const Wide w = wide_of(b.rows, b.C);
+    float* mean = Workspace(context, w).coefficient;
+    float* scale = mean + w.columns;
+    float* bias = scale + w.columns;
+    repeat(w, b.C, mean, [&](int64_t c) { return b.mean[c]; });
+    repeat(w, b.C, scale, [&](int64_t c) {
+        return static_cast<float>(inverse_deviation(b, c) * (b.weight ? static_cast<double>(b.weight[c]) : 1.0));
+    });
+    repeat(w, b.C, bias, [&](int64_t c) { return b.bias ? b.bias[c] : 0.0f; });
+    with_activation(b.activation, [&](auto tag) {
+        constexpr Activation kActivation = decltype(tag)::value;
+        (b.residual ? forward<kActivation, true> : forward<kActivation, false>)(context, b, w, mean, scale, bias, out);
+    });
+}
+
+void batch_norm_backward(const Context& context, const BatchNorm& b, const BatchNormGradients& gradients) {
+    const Wide w = wide_of(b.rows, b.C);
+    const Workspace space(context, w);
+    float* mean = space.coefficient;
+    float* scale = mean + w.columns;  // first the inverse deviation, then times the weight
+    float* constant = scale + w.columns;
+    float* slope = constant + w.columns;
+    repeat(w, b.C, mean, [&](int64_t c) { return b.mean[c]; });
+    repeat(w, b.C, scale, [&](int64_t c) { return static_cast<float>(inverse_deviation(b, c)); });
+    BatchNormGradients g = gradients;
+    with_activation(b.activation, [&](auto tag) {
+        constexpr Activation kActivation = decltype(tag)::value;
+        (g.dresidual ? backward_sums<kActivation, true> : backward_sums<kActivation, false>)(context, b, g, w, space,
+                                                                                             mean, scale);
+    });
+    add_partials(w, b.C, space);
+    const double* dbias = space.total[0];
+    const double* dweight = space.total[1];
+    for (int64_t c = 0; c < b.C; ++c) {
+        g.dbias[c] = static_cast<float>(dbias[c]);
+        g.dweight[c] = static_cast<float>(dweight[c]);
+    }
+    const auto whole_scale = [&](int64_t c) {
+        return inverse_deviation(b, c) * (b.weight ? static_cast<double>(b.weight[c]) : 1.0);
+    };
+    const double share = 1.0 / static_cast<double>(maximum(1, b.rows));
+    repeat(w, b.C, scale, [&](int64_t c) { return static_cast<float>(whole_scale(c)); });
+    repeat(w, b.C, constant, [&](int64_t c) { return static_cast<float>(whole_scale(c) * dbias[c] * share); });
+    repeat(w, b.C, slope, [&](int64_t c) {
+        return static_cast<float>(whole_scale(c) * inverse_deviation(b, c) * dweight[c] * share);
+    });
+    if (g.dresidual) g.dout = g.dresidual;  // the activation's part is done
+    with_activation(g.dresidual ? Activation::none : b.activation, [&](auto tag) {
+        constexpr Activation kActivation = decltype(tag)::value;
+        const auto apply = g.training ? backward_apply<kActivation, true> : backward_apply<kActivation, false>;
+        apply(context, b, g, w, mean, scale, constant, slope);
+    });
+}
+
+}  // namespace PYNET_LEVEL
+}  // namespace pynet

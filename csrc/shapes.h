@@ -1,0 +1,169 @@
+// Plain argument structs shared by bindings and kernels. Everything here is compiled into objects of
+// several ISA levels, so methods are always inlined: a shared out-of-line copy could hold instructions
+// that an older CPU lacks.
+#pragma once
+#include <cstdint>
+
+#define PYNET_INLINE inline __attribute__((always_inline))
+
+namespace pynet {
+
+enum class Activation : int { none, relu, leaky_relu, elu, sigmoid, tanh };
+enum class Reduction : int { none, mean, sum };
+enum class UnaryOp : int { negative, exp, log, sqrt, abs, square, reciprocal, sin, cos };
+enum class BinaryOp : int { add, subtract, multiply, divide, maximum, minimum, power };
+
+// C (M, N) = A (M, K) B (K, N); element (i, k) of A lies at a[i * a_row + k * a_col], likewise for B;
+// C has unit column stride. `bias` (N) or null; the activation follows the bias.
+struct Gemm {
+    int64_t M, N, K;
+    const float* a;
+    int64_t a_row, a_col;
+    const float* b;
+    int64_t b_row, b_col;
+    float* c;
+    int64_t c_row;
+    const float* bias;
+    Activation activation;
+    float alpha;
+};
+
+// Activations (N, H, W, C) -> (N, OH, OW, F), weights (KH, KW, C / groups, F).
+struct Conv2dShape {
+    int64_t N, C, H, W, F, KH, KW;
+    int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;
+
+    PYNET_INLINE int64_t OH() const { return (H + 2 * pad_h - dilation_h * (KH - 1) - 1) / stride_h + 1; }
+    PYNET_INLINE int64_t OW() const { return (W + 2 * pad_w - dilation_w * (KW - 1) - 1) / stride_w + 1; }
+    PYNET_INLINE int64_t Cg() const { return C / groups; }
+    PYNET_INLINE int64_t Fg() const { return F / groups; }
+};
+
+enum class ConvPass : int { forward, backward_data, backward_weight };
+
+// One convolution call; the pass says which pointers are read and which one is written.
+//   forward          x, weight, bias (or null) -> out, then the activation
+//   backward_data    out (the incoming gradient), weight -> x (dx)
+//   backward_weight  x, out (the incoming gradient) -> weight (dw)
+struct Conv2d {
+    Conv2dShape shape;
+    ConvPass pass;
+    int algorithm;  // index into the level's ordered list, or -1: the first that is preferred
+    float* x;
+    float* weight;
+    const float* bias;
+    float* out;
+    Activation activation;
+    float alpha;
+};
+
+// Activations (N, H, W, C) -> (N, OH, OW, C); OH and OW are given, since ceil_mode rounds them up.
+struct Pool2dShape {
+    int64_t N, C, H, W, OH, OW, KH, KW;
+    int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
+};
+
+// Losses over logits x (M, C) with one label a row; weight (C) or null.
+struct LabelLoss {
+    int64_t M, C;
+    const float* x;
+    const int64_t* target;  // in [0, C), or ignore_index
+    const float* weight;
+    int64_t ignore_index;
+    float smoothing;  // cross-entropy
+    float margin;     // multi-margin, with
+    int power;        // 1 or 2
+    Reduction reduction;
+};
+
+// Elementwise losses; weight and pos_weight (binary cross-entropy) may be null.
+struct ElementLoss {
+    int64_t count;
+    const float* x;
+    const float* target;
+    const float* weight;
+    const float* pos_weight;
+    Reduction reduction;
+};
+
+// Optimizers: a run of consecutive elements of one parameter with its gradient and state arrays.
+struct StepSegment {
+    float* param;
+    const float* grad;
+    float* state[3];
+    int64_t count;
+};
+
+struct SgdStep {
+    float lr, momentum, keep, weight_decay, sign;  // keep = 1 - dampening; sign -1 maximizes
+    bool nesterov, first;
+};
+
+struct AdagradStep {
+    float lr, weight_decay, eps, sign;
+};
+
+struct RmspropStep {
+    float lr, alpha, keep, eps, weight_decay, momentum, sign;  // keep = 1 - alpha
+};
+
+// step_size = lr / (1 - beta1^t), root_correction = sqrt(1 - beta2^t), shrink = 1 - lr * weight_decay if decoupled.
+struct AdamStep {
+    float step_size, root_correction, beta1, keep1, beta2, keep2, eps, weight_decay, shrink, sign;
+};
+
+// Average pooling; the divisor of a window counts padding or only what lies inside. Adaptive windows follow
+// from the sizes alone: [floor(o H / OH), ceil((o + 1) H / OH)).
+struct AveragePool2d {
+    Pool2dShape shape;
+    bool count_include_pad, adaptive;
+};
+
+// Batch normalisation of `rows` pixels with C channels; var is biased. weight, bias and residual may be null.
+struct BatchNorm {
+    int64_t rows, C;
+    const float* x;
+    const float* mean;
+    const float* var;
+    const float* weight;
+    const float* bias;
+    const float* residual;
+    float eps;
+    Activation activation;
+    float alpha;
+};
+
+struct BatchNormGradients {
+    const float* dout;
+    const float* out;
+    float* dx;
+    float* dweight;
+    float* dbias;
+    float* dresidual;  // or null
+    bool training;     // mean and var are functions of x
+};
+
+// Maxout of (outer, pieces, inner) in memory; out is (outer, inner).
+struct MaxoutShape {
+    int64_t outer, inner;
+    int pieces;
+};
+
+// out[i...] = op(a[...], b[...]) over `rank` >= 2 axes in the memory order of out, which is dense. Strides in
+// elements; 0 where an operand is broadcast. 64 is NumPy's limit.
+struct Broadcast {
+    int rank;
+    int64_t size[64], a_stride[64], b_stride[64];
+};
+
+// x (outer, reduced, inner) -> out (outer, inner).
+struct SumShape {
+    int64_t outer, reduced, inner;
+};
+
+// A stream of random words: element i of draw number `offset` is a function of these three alone.
+struct RandomDraw {
+    uint64_t seed, offset;
+};
+
+}  // namespace pynet

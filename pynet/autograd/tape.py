@@ -1,0 +1,183 @@
+"""What the tape is made of: operations, nodes, the memory they depend on, and work that waits.
+
+`clock` numbers nodes and writes alike, so that "written after it was recorded" is one comparison.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pynet.autograd.recording import Pending
+    from pynet.autograd.tensors import Tensor
+
+Array = np.ndarray
+
+
+class Operation:
+    """A forward and a backward over ndarrays, with a name.
+
+    Args:
+        name: as listeners, messages and `Tensor.grad_fn` show it.
+        forward: `forward(*arrays, **attributes) -> (out, saved)`: out an ndarray or a tuple of them, saved a
+            tuple of what the backward needs.
+        backward: `backward(dout, saved, needs, **attributes)` -> tuple with one gradient an input, None where
+            `needs` is False. None for an operation without gradient. With several outputs `dout` is a tuple.
+        view: the output may share memory with the first input.
+    """
+
+    __slots__ = ("backward", "forward", "name", "view")
+
+    def __init__(
+        self, name: str, forward: Callable[..., Any], backward: Callable[..., Any] | None, view: bool = False
+    ) -> None:
+        self.name, self.forward, self.backward, self.view = name, forward, backward, view
+
+    def __repr__(self) -> str:
+        return f"Operation({self.name!r})"
+
+
+class Storage:
+    """What tensors over one buffer share: when it was last written, where, and who may hold it.
+
+    `written` is a serial number of the tape's clock; `low` and `high` bound the bytes written so far.
+    `held`: memory that a user may write through NumPy, so that no work on it may be put off.
+    """
+
+    written = 0
+    low = 0
+    high = 0
+    held = False
+
+
+class Node:
+    """One recorded operation: where its gradients go and what its backward needs."""
+
+    __slots__ = (
+        "__weakref__",
+        "attributes",
+        "dtype",
+        "edges",
+        "hooks",
+        "operation",
+        "retained",
+        "saved",
+        "serial",
+        "shape",
+        "storages",
+    )  # fmt: skip
+
+    serial: int
+    operation: Operation
+    attributes: dict[str, Any]
+    edges: (
+        list[Any] | None
+    )  # an input: None (no gradient), a leaf Tensor, or (node, output index); None once freed
+    saved: tuple[Any, ...]
+    storages: list[Storage]  # of inputs and outputs
+    shape: Any  # of the output, or a list of shapes
+    dtype: Any  # likewise
+    hooks: dict[int, dict[int, Callable]] | None
+    retained: dict[int, weakref.ref[Tensor]] | None
+
+    @property
+    def name(self) -> str:
+        """The operation's name."""
+        return self.operation.name
+
+    @property
+    def next_functions(self) -> tuple[Any, ...]:
+        """The nodes and leaf tensors that the gradients go to, None where none does."""
+        return tuple(e[0] if type(e) is tuple else e for e in self.edges or ())
+
+    def __repr__(self) -> str:
+        return f"<{self.operation.name}>"
+
+
+clock = itertools.count(1)
+listeners: list[Callable[[str, dict[str, Any], tuple, tuple], None]] = []
+
+# --- work that waits ------------------------------------------------------------------------------
+
+
+class _Registry(threading.local):
+    """Pending work of this thread; other threads neither see nor settle it."""
+
+    def __init__(self) -> None:
+        self.pending: weakref.WeakSet[Pending] = weakref.WeakSet()
+
+
+_registry = _Registry()
+
+
+def live_pending() -> weakref.WeakSet[Pending]:
+    return _registry.pending
+
+
+def flush_pending() -> None:
+    """Runs all work that was put off: called before anything is written in place."""
+    pending = _registry.pending
+    if pending:
+        for work in list(pending):
+            owner = work.owner() if work.owner is not None else None
+            if owner is not None:
+                owner._settle()
+        pending.clear()
+
+
+# --- writes ---------------------------------------------------------------------------------------
+
+last_write = 0  # by the clock; nodes younger than this need no look at their storages
+
+
+def before_write() -> None:
+    """To be called before arrays of Tensors are written in place; `wrote` afterwards."""
+    flush_pending()
+
+
+def wrote(*tensors: Tensor) -> None:
+    """Notes that these Tensors were written in place, so that `backward` can refuse what it saved before."""
+    global last_write
+    last_write = now = next(clock)
+    for t in tensors:
+        low, high = _byte_bounds(t._array)
+        storage = t._storage
+        if storage.written == 0:
+            storage.low, storage.high = low, high
+        else:
+            storage.low, storage.high = min(storage.low, low), max(storage.high, high)
+        storage.written = now
+
+
+def _byte_bounds(a: Array) -> tuple[int, int]:
+    low = high = a.__array_interface__["data"][0]
+    if a.size == 0:
+        return low, low
+    for n, stride in zip(a.shape, a.strides, strict=True):
+        if stride < 0:
+            low += (n - 1) * stride
+        else:
+            high += (n - 1) * stride
+    return low, high + a.itemsize
+
+
+def check_unwritten(node: Node) -> None:
+    """Refuses a node whose saved arrays were written after it was recorded."""
+    written = [s for s in node.storages if s.written > node.serial]
+    if not written:
+        return
+    for a in node.saved:
+        if isinstance(a, np.ndarray):
+            low, high = _byte_bounds(a)
+            if any(low < s.high and s.low < high for s in written):
+                raise RuntimeError(
+                    f"backward: an array of shape {a.shape} that {node.operation.name} saved was changed "
+                    "in place "
+                    "afterwards; change a clone() instead, or change it after backward()"
+                )

@@ -1,0 +1,130 @@
+"""Operations on Tensors, one file a family: each validates, then records a forward and a backward."""
+
+from pynet.ops.activation import elu, leaky_relu, maxout, relu, sigmoid, tanh
+from pynet.ops.arithmetic import (
+    abs,
+    add,
+    clamp,
+    cos,
+    divide,
+    exp,
+    log,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    pow,
+    reciprocal,
+    sin,
+    sqrt,
+    square,
+    subtract,
+    where,
+)
+from pynet.ops.comparison import (
+    allclose,
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
+    bitwise_xor,
+    equal,
+    greater,
+    greater_equal,
+    isnan,
+    less,
+    less_equal,
+    not_equal,
+)
+from pynet.ops.conv2d import conv2d, conv_algorithm
+from pynet.ops.conversion import cast, clone, cpu, double, from_dlpack, long, single, to
+from pynet.ops.creation import (
+    arange,
+    empty,
+    empty_like,
+    eye,
+    full,
+    full_like,
+    linspace,
+    one_hot,
+    ones,
+    ones_like,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    zeros,
+    zeros_like,
+)
+from pynet.ops.dropout import dropout
+from pynet.ops.indexing import gather, getitem, index_select, iterate
+from pynet.ops.inplace import (
+    add_,
+    clamp_,
+    copy_,
+    div_,
+    fill_,
+    mul_,
+    normal_,
+    setitem,
+    sub_,
+    uniform_,
+    zero_,
+)
+from pynet.ops.loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, multi_margin_loss
+from pynet.ops.matmul import linear, matmul
+from pynet.ops.norm import batch_norm
+from pynet.ops.pool2d import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from pynet.ops.reduction import (
+    all,
+    amax,
+    amin,
+    any,
+    argmax,
+    argmin,
+    max,
+    mean,
+    min,
+    prod,
+    std,
+    sum,
+    var,
+)
+from pynet.ops.shape import (
+    cat,
+    chunk,
+    concatenate,
+    expand,
+    flatten,
+    flip,
+    pad,
+    permute,
+    reshape,
+    split,
+    squeeze,
+    stack,
+    t,
+    transpose,
+    unbind,
+    unflatten,
+    unsqueeze,
+    view,
+)
+from pynet.ops.softmax import log_softmax, softmax
+
+__all__ = [
+    "abs", "adaptive_avg_pool2d", "add", "add_", "all", "allclose", "amax", "amin", "any", "arange", "argmax",
+    "argmin", "avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits", "bitwise_and", "bitwise_not",
+    "bitwise_or", "bitwise_xor", "cast", "cat", "chunk", "clamp", "clamp_", "clone", "concatenate", "conv2d",
+    "conv_algorithm", "copy_", "cos", "cpu", "cross_entropy", "div_", "divide", "double", "dropout", "elu",
+    "empty", "empty_like", "equal", "exp", "expand", "eye", "fill_", "flatten", "flip", "from_dlpack", "full",
+    "full_like", "gather", "getitem", "greater", "greater_equal", "index_select", "isnan", "iterate",
+    "leaky_relu", "less", "less_equal", "linear", "linspace", "log", "log_softmax", "long", "matmul", "max",
+    "max_pool2d", "maximum", "maxout", "mean", "min", "minimum", "mse_loss", "mul_", "multi_margin_loss",
+    "multiply", "negative", "normal_", "not_equal", "one_hot", "ones", "ones_like", "pad", "permute", "pow",
+    "prod", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "reciprocal", "relu",
+    "reshape", "setitem", "sigmoid", "sin", "single", "softmax", "split", "sqrt", "square", "squeeze",
+    "stack", "std", "sub_", "subtract", "sum", "t", "tanh", "to", "transpose", "unbind", "unflatten",
+    "uniform_", "unsqueeze", "var", "view", "where", "zero_", "zeros", "zeros_like",
+]  # fmt: skip

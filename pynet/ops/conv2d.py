@@ -1,0 +1,218 @@
+"""Two-dimensional convolution (cross-correlation, as in PyTorch), and the choice of its algorithm."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+from pynet.autograd import Operation, Tensor, is_fusion_enabled, record
+from pynet.ops._backend import Array, backend, hwio, integer, nhwc, pair, require_floats
+from pynet.ops.activation import activate, activation_of
+from pynet.ops.shape import pad, squeeze, unsqueeze
+
+ALGORITHMS = ("auto", "direct", "im2col")
+_algorithm: ContextVar[str] = ContextVar("pynet_conv_algorithm", default="auto")
+
+
+class conv_algorithm:
+    """Context manager: convolutions inside, and their gradients, use one algorithm.
+
+    Args:
+        name: "auto" (the fastest known for the shape), "direct" or "im2col".
+    Raises:
+        ValueError: an unknown name; inside, when the algorithm cannot do a convolution.
+    """
+
+    def __init__(self, name: str) -> None:
+        if name not in ALGORITHMS:
+            raise ValueError(
+                f"conv_algorithm: unknown algorithm {name!r}; choose one of {', '.join(ALGORITHMS)}"
+            )
+        self.name = name
+        self._previous: list[str] = []
+
+    def __enter__(self) -> None:
+        self._previous.append(_algorithm.get())
+        _algorithm.set(self.name)
+
+    def __exit__(self, *exception: object) -> None:
+        _algorithm.set(self._previous.pop())
+
+
+def _forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    activation: str,
+    alpha: float,
+    algorithm: str,
+) -> tuple[Array, tuple]:
+    x, weight = nhwc(x), hwio(weight)
+    out = backend(x, weight, bias).conv2d_forward(
+        x, weight, bias, stride, padding, dilation, groups, activation, alpha, algorithm
+    )
+    return out, (x, weight, None if activation == "none" else out)
+
+
+def _backward(
+    dout: Array,
+    saved: tuple,
+    needs: tuple,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    activation: str,
+    alpha: float,
+    algorithm: str,
+) -> tuple:
+    x, weight, out = saved
+    on = backend(dout)
+    dout = nhwc(dout)
+    if out is not None:
+        dout = on.activation_backward(dout, out, activation, alpha)
+    dx = dweight = dbias = None
+    if needs[0]:
+        dx = on.conv2d_backward_data(dout, weight, x.shape, stride, padding, dilation, groups, algorithm)
+    if needs[1]:
+        dweight, dbias = on.conv2d_backward_weight(
+            dout, x, weight.shape, stride, padding, dilation, groups, needs[2], algorithm
+        )
+    elif needs[2]:
+        dbias = on.sum(dout, (0, 2, 3), False)
+    return dx, dweight, dbias
+
+
+CONV2D = Operation("conv2d", _forward, _backward)
+
+
+def conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] | str = 0,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+    *,
+    activation: str | None = None,
+    alpha: float | None = None,
+) -> Tensor:
+    """Slides the filters over the maps: one output channel a filter, with an activation in the same pass
+    where asked for.
+
+    Args:
+        x: float (N, C, H, W) or (C, H, W).
+        weight: (F, C // groups, KH, KW).
+        bias: (F,) or None.
+        stride: step, int or (height, width), at least 1.
+        padding: zeros on each side, int or (height, width); "valid" for none; "same" for an output of the
+            input's size, where an odd zero goes below and right (stride 1 only).
+        dilation: distance of the taps, int or (height, width), at least 1.
+        groups: into how many independent parts the channels are split; divides C and F.
+        activation: None, "relu", "leaky_relu", "elu", "sigmoid" or "tanh".
+        alpha: parameter of leaky_relu (default 0.01) and elu (1.0).
+    Returns:
+        Tensor (N, F, OH, OW), OH = (H + 2*padding - dilation*(KH - 1) - 1) // stride + 1.
+    Raises:
+        ValueError: channels differ, groups do not divide, sizes out of range, or the kernel exceeds the
+            padded input.
+        TypeError: dtypes differ or are no floats.
+    Source:
+        im2col + GEMM: Chellapilla, Puri & Simard 2006.
+    """
+    dtype = x.dtype
+    if not (dtype.kind == "f" and weight.dtype is dtype and (bias is None or bias.dtype is dtype)):
+        require_floats("conv2d", x=x, weight=weight, bias=bias)
+    if len(x.shape) == 3:
+        batch = conv2d(
+            unsqueeze(x, 0),
+            weight,
+            bias,
+            stride,
+            padding,
+            dilation,
+            groups,
+            activation=activation,
+            alpha=alpha,
+        )
+        return squeeze(batch, 0)
+    stride = pair("conv2d", "stride", stride, 1)
+    dilation = pair("conv2d", "dilation", dilation, 1)
+    if padding.__class__ is str:
+        x, padding = _named_padding(x, weight, padding, stride, dilation)
+    padding = pair("conv2d", "padding", padding, 0)
+    _check(x.shape, weight.shape, bias, stride, padding, dilation, groups)
+    name, number = activation_of("conv2d", activation, alpha)
+    fused = name if activation is None or is_fusion_enabled() else "none"
+    out = record(
+        CONV2D,
+        (x, weight, bias),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        activation=fused,
+        alpha=number,
+        algorithm=_algorithm.get(),
+    )
+    return out if fused is name else activate(out, name, number)
+
+
+def _named_padding(
+    x: Tensor, weight: Tensor, padding: Any, stride: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[Tensor, tuple[int, int]]:
+    """The input and the symmetric padding that a padding given by name stands for."""
+    if padding == "valid":
+        return x, (0, 0)
+    if padding != "same":
+        raise ValueError(f'conv2d: padding must be an int, a pair, "same" or "valid", got {padding!r}')
+    if stride != (1, 1):
+        raise ValueError(f'conv2d: padding "same" needs stride 1, got {stride}; give the padding as a number')
+    total_h, total_w = (d * (k - 1) for d, k in zip(dilation, weight.shape[-2:], strict=True))
+    odd_h, odd_w = total_h % 2, total_w % 2
+    if odd_h or odd_w:
+        x = pad(x, (0, odd_w, 0, odd_h))
+    return x, (total_h // 2, total_w // 2)
+
+
+def _check(
+    xs: tuple[int, ...],
+    ws: tuple[int, ...],
+    bias: Tensor | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> None:
+    if len(xs) != 4 or len(ws) != 4:
+        raise ValueError(
+            f"conv2d: expected x (N, C, H, W) or (C, H, W) and weight (F, C // groups, KH, KW); x is {xs}, "
+            f"weight {ws}"
+        )
+    if type(groups) is not int:
+        groups = integer("conv2d", "groups", groups)
+    if groups < 1 or ws[0] % groups:
+        raise ValueError(
+            f"conv2d: groups={groups} must be at least 1 and divide the {ws[0]} filters; weight is {ws}"
+        )
+    if xs[1] != ws[1] * groups:
+        of = "" if groups == 1 else f" in {groups} groups"
+        raise ValueError(
+            f"conv2d: x has {xs[1]} channels but weight expects {ws[1] * groups}{of}; x is {xs}, weight {ws}"
+        )
+    if bias is not None and bias.shape != (ws[0],):
+        raise ValueError(f"conv2d: bias is {bias.shape}, weight {ws} needs ({ws[0]},)")
+    if ws[2] < 1 or ws[3] < 1:
+        raise ValueError(f"conv2d: the kernel needs at least one tap each way; weight is {ws}")
+    for size, k, p, d in zip(xs[2:], ws[2:], padding, dilation, strict=True):
+        if size + 2 * p < d * (k - 1) + 1:
+            raise ValueError(
+                f"conv2d: the kernel (dilated size {d * (k - 1) + 1}) exceeds the padded input (size "
+                f"{size + 2 * p}); "
+                f"x is {xs}, weight {ws}, padding {padding}; pad more or use a smaller kernel"
+            )

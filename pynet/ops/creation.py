@@ -1,0 +1,242 @@
+"""Tensors from nothing: constants, ranges and random numbers. float32 unless asked otherwise."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from pynet.autograd import Tensor, tensor
+from pynet.ops._backend import FLOAT32, Array, backend, integer
+from pynet.ops._backend import empty as _empty
+from pynet.ops._backend import zeros as _zeros
+from pynet.random import Generator, default_generator, numpy_generator
+
+_LIMIT = 2**63 - 1
+
+
+def _shape(name: str, sizes: tuple[Any, ...], dtype: np.dtype) -> tuple[int, ...]:
+    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+        sizes = tuple(sizes[0])
+    shape = tuple(integer(name, "a size", n) for n in sizes)
+    if any(n < 0 for n in shape):
+        raise ValueError(f"{name}: sizes must not be negative, got {shape}")
+    if math.prod(shape) * dtype.itemsize > _LIMIT:
+        raise ValueError(
+            f"{name}: {shape} of {dtype} is larger than 64-bit sizes can count; use smaller sizes"
+        )
+    return shape
+
+
+def _dtype(name: str, dtype: Any) -> np.dtype:
+    found = FLOAT32 if dtype is None else np.dtype(dtype)
+    if found.kind not in "biuf" or (found.kind == "f" and found.itemsize not in (4, 8)):
+        raise TypeError(f"{name}: a Tensor is float32, float64, integer or bool, not {found}; use float32")
+    return found
+
+
+def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor with arbitrary contents.
+
+    Args:
+        size: sizes, or one tuple of them.
+        dtype: default float32.
+        requires_grad: as for `Tensor`.
+    Raises:
+        ValueError: negative sizes, or more than 64 bits can count. TypeError: a size that is no int.
+    """
+    found = _dtype("empty", dtype)
+    return Tensor(_empty(_shape("empty", size, found), found), requires_grad)
+
+
+def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros; arguments and errors as `empty`."""
+    found = _dtype("zeros", dtype)
+    return Tensor(_zeros(_shape("zeros", size, found), found), requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones; arguments and errors as `empty`."""
+    found = _dtype("ones", dtype)
+    array = _empty(_shape("ones", size, found), found)
+    array.fill(1)
+    return Tensor(array, requires_grad)
+
+
+def full(size: Any, fill_value: float, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """One number everywhere.
+
+    Args:
+        size: an int or a tuple of sizes.
+        fill_value: the number; its kind gives the dtype (float32, int64 or bool) when none is given.
+        dtype, requires_grad: as for `empty`.
+    """
+    found = tensor(fill_value).dtype if dtype is None else _dtype("full", dtype)
+    if found.kind == "f" and dtype is None:
+        found = FLOAT32
+    array = _empty(_shape("full", (size,), found), found)
+    array.fill(fill_value)
+    return Tensor(array, requires_grad)
+
+
+def _like(x: Tensor, dtype: Any) -> Array:
+    # Keeps the memory order of x.
+    return np.empty_like(x.array, dtype=None if dtype is None else _dtype("like", dtype))
+
+
+def empty_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor of x's shape and memory order, and dtype unless one is given, with arbitrary contents."""
+    return Tensor(_like(x, dtype), requires_grad)
+
+
+def full_like(x: Tensor, fill_value: float, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """One number in x's shape, memory order and dtype."""
+    array = _like(x, dtype)
+    array.fill(fill_value)
+    return Tensor(array, requires_grad)
+
+
+def zeros_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros in x's shape, memory order and dtype."""
+    return full_like(x, 0, dtype, requires_grad)
+
+
+def ones_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones in x's shape, memory order and dtype."""
+    return full_like(x, 1, dtype, requires_grad)
+
+
+def arange(start: float, end: float | None = None, step: float = 1, dtype: Any = None) -> Tensor:
+    """start, start + step, ... below end; with one argument 0, 1, ... below it.
+
+    int64 from ints, float32 where one is a float.
+
+    Raises:
+        ValueError: step is 0.
+    """
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        raise ValueError("arange: step must not be 0")
+    if dtype is None:
+        dtype = np.int64 if all(isinstance(v, (int, np.integer)) for v in (start, end, step)) else FLOAT32
+    return Tensor(np.arange(start, end, step, dtype=_dtype("arange", dtype)))
+
+
+def linspace(start: float, end: float, steps: int, dtype: Any = None) -> Tensor:
+    """`steps` evenly spaced numbers from start to end, both included."""
+    count = integer("linspace", "steps", steps)
+    if count < 0:
+        raise ValueError(f"linspace: steps must not be negative, got {count}")
+    return Tensor(np.linspace(start, end, count).astype(_dtype("linspace", dtype)))
+
+
+def eye(n: int, m: int | None = None, dtype: Any = None) -> Tensor:
+    """An (n, m) matrix with ones on the diagonal; m defaults to n."""
+    found = _dtype("eye", dtype)
+    shape = _shape("eye", (n, n if m is None else m), found)
+    return Tensor(np.eye(*shape, dtype=found))
+
+
+def one_hot(labels: Any, num_classes: int = -1) -> Tensor:
+    """Integer labels (...) as int64 (..., num_classes) with a one at each label.
+
+    Raises:
+        IndexError: a label out of range. TypeError: labels that are no integers.
+    """
+    array = labels.array if isinstance(labels, Tensor) else np.asarray(labels)
+    if array.dtype.kind not in "iu":
+        raise TypeError(
+            f"one_hot: labels must be integers, got {array.dtype}; convert them with .to(np.int64)"
+        )
+    count = (int(array.max()) + 1 if array.size else 0) if num_classes == -1 else num_classes
+    if array.size and (array.min() < 0 or array.max() >= count):
+        wrong = array[(array < 0) | (array >= count)][0]
+        raise IndexError(f"one_hot: label {wrong} is out of range for {count} classes")
+    out = np.zeros((*array.shape, count), np.int64)
+    np.put_along_axis(out, array[..., None].astype(np.int64), 1, -1)
+    return Tensor(out)
+
+
+# --- random ---------------------------------------------------------------------------------------
+
+
+def _drawn(
+    kind: str, shape: tuple[int, ...], dtype: np.dtype, a: float, b: float, generator: Generator | None
+) -> Array:
+    if dtype.kind != "f":
+        raise TypeError(
+            f"{kind}: random numbers are float32 or float64, not {dtype}; use randint for integers"
+        )
+    source = default_generator if generator is None else generator
+    draw = getattr(backend(np.empty(0, dtype)), kind)
+    return draw(shape, a, b, source.seed, source.next_offset()).astype(dtype, copy=False)
+
+
+def drawn_like(x: Tensor, kind: str, a: float, b: float) -> Array:
+    """Random numbers for x, from the default generator."""
+    return _drawn(kind, x.shape, x.dtype, a, b, None)
+
+
+def rand(
+    *size: Any, dtype: Any = None, requires_grad: bool = False, generator: Generator | None = None
+) -> Tensor:
+    """Uniform numbers in [0, 1).
+
+    Args:
+        size: sizes, or one tuple of them.
+        dtype: float32 (default) or float64.
+        requires_grad: as for `Tensor`.
+        generator: where the stream comes from; None for the default generator.
+    """
+    found = _dtype("rand", dtype)
+    return Tensor(
+        _drawn("random_uniform", _shape("rand", size, found), found, 0.0, 1.0, generator), requires_grad
+    )
+
+
+def randn(
+    *size: Any, dtype: Any = None, requires_grad: bool = False, generator: Generator | None = None
+) -> Tensor:
+    """Numbers from the standard normal distribution; arguments as `rand`."""
+    found = _dtype("randn", dtype)
+    return Tensor(
+        _drawn("random_normal", _shape("randn", size, found), found, 0.0, 1.0, generator), requires_grad
+    )
+
+
+def rand_like(x: Tensor, generator: Generator | None = None) -> Tensor:
+    """Uniform numbers in [0, 1), in x's shape and dtype."""
+    return Tensor(_drawn("random_uniform", x.shape, x.dtype, 0.0, 1.0, generator))
+
+
+def randn_like(x: Tensor, generator: Generator | None = None) -> Tensor:
+    """Numbers from the standard normal distribution, in x's shape and dtype."""
+    return Tensor(_drawn("random_normal", x.shape, x.dtype, 0.0, 1.0, generator))
+
+
+def randint(
+    low: int, high: Any = None, size: Any = None, dtype: Any = None, generator: Generator | None = None
+) -> Tensor:
+    """Integers from low to high - 1, int64: `randint(low, high, size)` or `randint(high, size)`.
+
+    Raises:
+        ValueError: high is not above low.
+    """
+    if size is None:
+        low, high, size = 0, low, high
+    low, high = integer("randint", "low", low), integer("randint", "high", high)
+    if high <= low:
+        raise ValueError(f"randint: high must exceed low, got low={low}, high={high}")
+    found = np.dtype(np.int64) if dtype is None else _dtype("randint", dtype)
+    shape = _shape("randint", (size,), found)
+    return Tensor(numpy_generator(generator).integers(low, high, shape).astype(found, copy=False))
+
+
+def randperm(n: int, generator: Generator | None = None) -> Tensor:
+    """0 to n - 1 in random order, int64."""
+    count = integer("randperm", "n", n)
+    if count < 0:
+        raise ValueError(f"randperm: n must not be negative, got {count}")
+    return Tensor(numpy_generator(generator).permutation(count).astype(np.int64, copy=False))

@@ -1,0 +1,152 @@
+"""Matrix products and the linear layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pynet.autograd import Operation, Tensor, is_fusion_enabled, record
+from pynet.ops._backend import Array, backend, io, refuse_mixed, require_floats, tensor_of
+from pynet.ops.activation import activate, activation_of
+from pynet.ops.arithmetic import unbroadcast
+
+# --- matmul ---------------------------------------------------------------------------------------
+
+
+def _matmul_forward(a: Array, b: Array) -> tuple[Array, tuple]:
+    if a.dtype.kind != "f":
+        return np.matmul(a, b), ()
+    left = a[None, :] if a.ndim == 1 else a
+    right = b[:, None] if b.ndim == 1 else b
+    out = backend(a, b).matmul(left, right)
+    if b.ndim == 1:
+        out = out[..., 0]
+    if a.ndim == 1:
+        out = out[..., 0] if b.ndim == 1 else out[..., 0, :]
+    return out, (a, b)
+
+
+def _matmul_backward(dout: Array, saved: tuple, needs: tuple) -> tuple:
+    a, b = saved
+    on = backend(dout)
+    left = a[None, :] if a.ndim == 1 else a
+    right = b[:, None] if b.ndim == 1 else b
+    if a.ndim == 1:
+        dout = dout[..., None] if b.ndim == 1 else dout[..., None, :]
+    if b.ndim == 1:
+        dout = dout[..., None]
+    da = db = None
+    if needs[0]:
+        da = unbroadcast(on.matmul(dout, right.swapaxes(-1, -2)), left.shape).reshape(a.shape)
+    if needs[1]:
+        db = unbroadcast(on.matmul(left.swapaxes(-1, -2), dout), right.shape).reshape(b.shape)
+    return da, db
+
+
+MATMUL = Operation("matmul", _matmul_forward, _matmul_backward)
+
+
+def matmul(a: Any, b: Any) -> Tensor:
+    """The matrix product a @ b.
+
+    Args:
+        a: (..., M, K), or (K,).
+        b: (..., K, N), or (K,). Leading axes broadcast.
+    Returns:
+        Tensor (..., M, N); an axis that a 1-d operand lacks is left out.
+    Raises:
+        ValueError: inner sizes differ, leading axes do not broadcast, or an operand is a scalar.
+        TypeError: dtypes differ.
+    """
+    a, b = tensor_of(a), tensor_of(b)
+    if a.dtype != b.dtype:
+        refuse_mixed("matmul", a.dtype, b.dtype)
+    sa, sb = a.shape, b.shape
+    if not sa or not sb:
+        raise ValueError(f"matmul: a is {sa} and b {sb}; both need at least one axis, use * for scalars")
+    inner = sb[0] if len(sb) == 1 else sb[-2]
+    if sa[-1] != inner:
+        raise ValueError(f"matmul: a has {sa[-1]} columns but b has {inner} rows; a is {sa}, b {sb}")
+    if len(sa) > 2 or len(sb) > 2:
+        try:
+            np.broadcast_shapes(sa[:-2], sb[:-2])
+        except ValueError:
+            raise ValueError(f"matmul: the leading axes of a {sa} and b {sb} do not broadcast") from None
+    return record(MATMUL, (a, b))
+
+
+# --- linear ---------------------------------------------------------------------------------------
+
+
+def _linear_forward(
+    x: Array, weight: Array, bias: Array | None, activation: str, alpha: float
+) -> tuple[Array, tuple]:
+    rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    weight = io(weight)
+    out = backend(x, weight, bias).linear_forward(rows, weight, bias, activation, alpha)
+    saved = (rows, weight, None if activation == "none" else out, x.shape)
+    return out if x.ndim == 2 else out.reshape(*x.shape[:-1], weight.shape[0]), saved
+
+
+def _linear_backward(dout: Array, saved: tuple, needs: tuple, activation: str, alpha: float) -> tuple:
+    rows, weight, out, x_shape = saved
+    on = backend(dout)
+    if dout.ndim != 2:
+        dout = dout.reshape(-1, weight.shape[0])
+    if out is not None:
+        dout = on.activation_backward(dout, out, activation, alpha)
+    dx = dweight = dbias = None
+    if needs[0]:
+        dx = on.linear_backward_data(dout, weight)
+        if len(x_shape) != 2:
+            dx = dx.reshape(x_shape)
+    if needs[1]:
+        dweight, dbias = on.linear_backward_weight(dout, rows, needs[2])
+    elif needs[2]:
+        dbias = on.sum(dout, (0,), False)
+    return dx, dweight, dbias
+
+
+LINEAR = Operation("linear", _linear_forward, _linear_backward)
+
+
+def linear(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    activation: str | None = None,
+    alpha: float | None = None,
+) -> Tensor:
+    """x @ weight.T + bias, with an activation in the same pass where asked for.
+
+    Args:
+        x: float (..., in).
+        weight: (out, in).
+        bias: (out,) or None.
+        activation: None, "relu", "leaky_relu", "elu", "sigmoid" or "tanh".
+        alpha: parameter of leaky_relu (default 0.01) and elu (1.0).
+    Returns:
+        Tensor (..., out).
+    Raises:
+        ValueError: sizes differ. TypeError: dtypes differ or are no floats.
+    """
+    xs, ws = x.shape, weight.shape
+    dtype = x.dtype
+    if not (dtype.kind == "f" and weight.dtype is dtype and (bias is None or bias.dtype is dtype)):
+        require_floats("linear", x=x, weight=weight, bias=bias)
+    if len(ws) != 2 or not xs:
+        raise ValueError(f"linear: expected x (..., in) and weight (out, in); x is {xs}, weight {ws}")
+    if xs[-1] != ws[1]:
+        raise ValueError(
+            f"linear: x has {xs[-1]} features but weight expects {ws[1]}; x is {xs}, weight {ws}"
+        )
+    if bias is not None and bias.shape != (ws[0],):
+        raise ValueError(f"linear: bias is {bias.shape}, weight {ws} needs ({ws[0]},)")
+    if activation is None:
+        return record(LINEAR, (x, weight, bias), activation="none", alpha=0.0)
+    activation, number = activation_of("linear", activation, alpha)
+    if not is_fusion_enabled():
+        return activate(record(LINEAR, (x, weight, bias), activation="none", alpha=0.0), activation, number)
+    return record(LINEAR, (x, weight, bias), activation=activation, alpha=number)

@@ -1,0 +1,192 @@
+"""Batch normalisation, which waits for what follows.
+
+The statistics are computed, and the running ones updated, at once; the affine pass over the maps is put off,
+because what usually comes next, a sum with a shortcut and an activation, fits into the same pass. See
+`pynet.autograd.Pending`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pynet.autograd import Operation, Pending, Tensor, is_fusion_enabled, is_grad_enabled, record, wrap, wrote
+from pynet.ops._backend import Array, backend, nhwc, require_floats
+from pynet.ops.activation import NAMES
+
+
+def _maps(x: Array) -> Array:
+    """(N, C) and (N, C, L) as (N, C, H, W) in kernel order."""
+    if x.ndim == 4:
+        return nhwc(x)
+    return nhwc(x[:, :, None, None] if x.ndim == 2 else x[:, :, :, None])
+
+
+def _forward(
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    bias: Array | None,
+    residual: Array | None,
+    eps: float,
+    training: bool,
+    activation: str,
+    alpha: float,
+) -> tuple[Array, tuple]:
+    maps = _maps(x)
+    shortcut = None if residual is None else _maps(residual)
+    out = backend(x, weight, bias, residual).batch_norm_forward(
+        maps, mean, var, weight, bias, eps, shortcut, activation, alpha
+    )
+    # Without an activation the backward reads no output.
+    saved = (maps, maps if activation == "none" else out, mean, var, weight)
+    return out if x.ndim == 4 else out.reshape(x.shape), saved
+
+
+def _backward(
+    dout: Array, saved: tuple, needs: tuple, eps: float, training: bool, activation: str, alpha: float
+) -> tuple:
+    maps, out, mean, var, weight = saved
+    dx, dweight, dbias, dresidual = backend(dout).batch_norm_backward(
+        _maps(dout), maps, out, mean, var, weight, eps, activation, alpha, training, needs[5]
+    )
+    if dout.ndim != 4:
+        dx = dx.reshape(dout.shape)
+        dresidual = None if dresidual is None else dresidual.reshape(dout.shape)
+    return (
+        dx if needs[0] else None,
+        None,
+        None,
+        dweight if needs[3] else None,
+        dbias if needs[4] else None,
+        dresidual,
+    )
+
+
+BATCH_NORM = Operation("batch_norm", _forward, _backward)
+
+
+class BatchNormPending(Pending):
+    """A batch norm whose affine pass waits for one sum with an equal shape and one activation."""
+
+    __slots__ = ()
+
+    def absorb(self, name: str, other: Tensor | None = None, **attributes: Any) -> Tensor | None:
+        if self.absorbed or is_grad_enabled() is not self.recording or not is_fusion_enabled():
+            return None
+        if name == "add":
+            return self._absorb_residual(other)
+        if name not in NAMES:
+            return None
+        self.absorbed = True
+        return record(self.operation, self.inputs, **{**self.attributes, **attributes})
+
+    def _absorb_residual(self, other: Any) -> Tensor | None:
+        if self.inputs[5] is not None or other._pending is self:
+            return None
+        if other.shape != self.shape or other.dtype != self.dtype:
+            return None
+        other.array  # noqa: B018  a second pending side is computed first
+        self.absorbed = True
+        work = BatchNormPending(
+            self.operation, (*self.inputs[:5], other), self.attributes, self.shape, self.dtype
+        )
+        # Memory that a user may write through NumPy must be read now.
+        return work.materialise() if other._storage.held else work.tensor()
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(x - mean) / sqrt(var + eps) * weight + bias, channel by channel.
+
+    Args:
+        x: float (N, C), (N, C, L) or (N, C, H, W).
+        running_mean, running_var: (C,) Tensors or arrays; in training updated in place, else used. Without
+            them the statistics of the batch are used.
+        weight, bias: (C,) or None.
+        training: normalise by the statistics of the batch.
+        momentum: share of the batch in the running statistics; the running variance takes the unbiased one.
+        eps: at least 0.
+    Returns:
+        Tensor of x's shape.
+    Raises:
+        ValueError: wrong rank or sizes, or one value a channel in training. TypeError: dtypes differ.
+    Source:
+        Ioffe & Szegedy 2015, algorithm 1.
+    """
+    require_floats("batch_norm", x=x, weight=weight, bias=bias)
+    shape = x.shape
+    if not 2 <= len(shape) <= 4:
+        raise ValueError(f"batch_norm: expected x (N, C), (N, C, L) or (N, C, H, W), got shape {shape}")
+    if eps < 0:
+        raise ValueError(f"batch_norm: eps must be at least 0, got {eps}")
+    channels = shape[1]
+    for argument, t in (
+        ("weight", weight),
+        ("bias", bias),
+        ("running_mean", running_mean),
+        ("running_var", running_var),
+    ):
+        if t is not None and t.shape != (channels,):
+            raise ValueError(f"batch_norm: {argument} is {t.shape}, x {shape} needs ({channels},)")
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("batch_norm: give both running_mean and running_var, or neither")
+    from_batch = training or running_mean is None
+    array = x.array
+    if from_batch:
+        mean, var = _batch_statistics(array)
+        if training and running_mean is not None and array.size:
+            _update_running(running_mean, running_var, mean, var, array.size // channels, momentum)
+    else:
+        # Copies: a later training step changes the running statistics in place.
+        mean, var = _running(running_mean, array.dtype), _running(running_var, array.dtype)
+    inputs = (x, wrap(mean), wrap(var), weight, bias, None)
+    attributes = {"eps": float(eps), "training": from_batch, "activation": "none", "alpha": 0.0}
+    if x._storage.held or not is_fusion_enabled():
+        return record(BATCH_NORM, inputs, **attributes)
+    return BatchNormPending(BATCH_NORM, inputs, attributes, shape, array.dtype).tensor()
+
+
+def _batch_statistics(x: Array) -> tuple[Array, Array]:
+    channels = x.shape[1]
+    if x.size == 0:
+        return np.zeros(channels, x.dtype), np.ones(channels, x.dtype)
+    if x.size == channels:
+        raise ValueError(
+            f"batch_norm: training needs more than one value a channel, got x of shape {x.shape}; use a "
+            "larger batch, or "
+            "eval()"
+        )
+    return backend(x).batch_norm_statistics(_maps(x))
+
+
+def _running(statistic: Any, dtype: np.dtype) -> Array:
+    array = statistic.array if isinstance(statistic, Tensor) else statistic
+    return array.astype(dtype, copy=True)
+
+
+def _update_running(
+    mean: Any, var: Any, batch_mean: Array, batch_var: Array, count: int, momentum: float
+) -> None:
+    # Nothing that was put off reads running statistics themselves, so nothing needs to be settled before
+    # this write.
+    for statistic, batch in (
+        (mean, batch_mean),
+        (var, batch_var * batch_var.dtype.type(count / (count - 1))),
+    ):
+        array = statistic.array if isinstance(statistic, Tensor) else statistic
+        array *= array.dtype.type(1 - momentum)
+        array += batch * batch.dtype.type(momentum)
+    tensors = [t for t in (mean, var) if isinstance(t, Tensor)]
+    if tensors:
+        wrote(*tensors)

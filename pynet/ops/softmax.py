@@ -1,0 +1,61 @@
+"""Softmax and log-softmax along an axis."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pynet.autograd import Operation, Tensor, record
+from pynet.ops._backend import Array, axis, backend, require_floats
+
+
+def rows_of(x: Array, dim: int) -> Array:
+    """x as (M, C) with axis `dim` last; a view where memory allows, as it does for the channels of maps."""
+    moved = np.moveaxis(x, dim, -1) if x.ndim > 1 else x
+    return moved.reshape(-1, moved.shape[-1]) if moved.shape[-1] else moved.reshape(0, 0)
+
+
+def from_rows(rows: Array, shape: tuple[int, ...], dim: int) -> Array:
+    """The inverse of `rows_of`."""
+    if len(shape) < 2:
+        return rows.reshape(shape)
+    moved = (*shape[:dim], *shape[dim + 1 :], shape[dim])
+    return np.moveaxis(rows.reshape(moved), -1, dim)
+
+
+def _operation(name: str) -> Operation:
+    forward_name, backward_name = f"{name}_forward", f"{name}_backward"
+
+    def forward(x: Array, dim: int) -> tuple[Array, tuple]:
+        rows = getattr(backend(x), forward_name)(rows_of(x, dim))
+        return from_rows(rows, x.shape, dim), (rows, x.shape)
+
+    def backward(dout: Array, saved: tuple, needs: tuple, dim: int) -> tuple:
+        rows, shape = saved
+        dx = getattr(backend(dout), backward_name)(rows_of(dout, dim), rows)
+        return (from_rows(dx, shape, dim),)
+
+    return Operation(name, forward, backward)
+
+
+SOFTMAX, LOG_SOFTMAX = _operation("softmax"), _operation("log_softmax")
+
+
+def _apply(operation: Operation, x: Tensor, dim: int) -> Tensor:
+    require_floats(operation.name, x=x)
+    at = axis(operation.name, dim, x.ndim)
+    return record(operation, (x,), dim=at)
+
+
+def softmax(x: Tensor, dim: int) -> Tensor:
+    """exp(x) / sum of exp(x) along an axis, without overflow.
+
+    Args:
+        x: float, any shape.
+        dim: the axis whose entries add up to one.
+    """
+    return _apply(SOFTMAX, x, dim)
+
+
+def log_softmax(x: Tensor, dim: int) -> Tensor:
+    """The logarithm of `softmax`, computed without overflow or underflow; arguments as there."""
+    return _apply(LOG_SOFTMAX, x, dim)

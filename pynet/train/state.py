@@ -1,0 +1,130 @@
+"""The whole state of a training: collected for a checkpoint, checked and put back for a resume."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import random
+from ..autograd import Tensor
+from .history import History
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+_ENTRIES = (
+    "epoch", "step", "global_step", "trained", "seconds", "rate", "model", "optimizer", "scheduler", "rng",
+    "loader", "validation", "figures", "history", "callbacks",
+)  # fmt: skip
+
+
+def collect(trainer: Trainer) -> dict[str, Any]:
+    """Return everything that decides how the training goes on; arrays in it are not copies."""
+    epoch, step = trainer.position
+    return {
+        "epoch": epoch,
+        "step": step,
+        "global_step": trainer.global_step,
+        "trained": trainer.trained,
+        "seconds": trainer.seconds,
+        "rate": trainer.rate,
+        "model": trainer.model.state_dict(),
+        "optimizer": {"class": type(trainer.optimizer).__name__, "state": trainer.optimizer.state_dict()},
+        "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
+        "rng": random.get_rng_state(),
+        "loader": position_of(trainer.loader),
+        # A validation that was interrupted is done again from its beginning.
+        "validation": trainer.validation_state if trainer.trained else position_of(trainer.validation),
+        "figures": {figure.name: figure.state_dict() for figure in trainer.figures},
+        "history": [dict(row) for row in trainer.history.rows],
+        "callbacks": trainer.callback_list.state_dict(),
+    }
+
+
+def position_of(loader: Any) -> dict[str, Any] | None:
+    """Return where a loader stands, None for one that cannot tell."""
+    return loader.state_dict() if hasattr(loader, "state_dict") else None
+
+
+def restore(trainer: Trainer, state: dict[str, Any], source: str) -> None:
+    """Put `state` back into the trainer and what it drives.
+
+    Raises:
+        ValueError: the state is of another model, optimizer or loader; the differences are listed and nothing
+            has changed.
+    """
+    _check(trainer, state, source)
+    before = copy.deepcopy(_plain(collect(trainer)))
+    try:
+        _apply(trainer, state)
+    except Exception as error:
+        _apply(trainer, before)
+        raise ValueError(f"{source} does not fit this training, which is unchanged: {error}") from error
+
+
+def _apply(trainer: Trainer, state: dict[str, Any]) -> None:
+    trainer.model.load_state_dict(state["model"])
+    trainer.optimizer.load_state_dict(state["optimizer"]["state"])
+    trainer.optimizer.step_count = state["global_step"]  # a scheduler warns where it is 0
+    if trainer.scheduler is not None:
+        trainer.scheduler.load_state_dict(state["scheduler"])
+    if state["loader"] is not None:
+        trainer.loader.load_state_dict(state["loader"])
+    if state["validation"] is not None and hasattr(trainer.validation, "load_state_dict"):
+        trainer.validation.load_state_dict(state["validation"])
+    for figure in trainer.figures:
+        if figure.name in state["figures"]:
+            figure.load_state_dict(state["figures"][figure.name])
+    trainer.callback_list.load_state_dict(state["callbacks"])
+    trainer.history = History(state["history"])
+    trainer.epoch, trainer.step, trainer.global_step = state["epoch"], state["step"], state["global_step"]
+    trainer.trained, trainer.seconds, trainer.rate = state["trained"], state["seconds"], state["rate"]
+    trainer.validation_state = state["validation"]
+    random.set_rng_state(state["rng"])
+
+
+def _check(trainer: Trainer, state: dict[str, Any], source: str) -> None:
+    missing = [key for key in _ENTRIES if key not in state]
+    if missing:
+        raise ValueError(f"{source} holds no whole training: {', '.join(missing)} missing")
+    problems = _compare(trainer.model.state_dict(), state["model"])
+    kind = type(trainer.optimizer).__name__
+    if state["optimizer"]["class"] != kind:
+        problems.append(f"the optimizer was {state['optimizer']['class']}, here it is {kind}")
+    if (state["scheduler"] is None) != (trainer.scheduler is None):
+        problems.append(f"there was {'no' if state['scheduler'] is None else 'a'} scheduler")
+    if (state["loader"] is None) == hasattr(trainer.loader, "state_dict"):
+        problems.append("the training loader was of another kind")
+    if state["step"]:
+        figures = sorted(figure.name for figure in trainer.figures)
+        if sorted(state["figures"]) != figures:
+            problems.append(
+                f"in mid-epoch the figures must be {sorted(state['figures'])}, here they are {figures}"
+            )
+        if trainer.steps is not None and state["step"] > trainer.steps:
+            problems.append(f"it was taken after step {state['step']}, here an epoch has {trainer.steps}")
+    if problems:
+        raise ValueError(f"{source} does not fit this training: {'; '.join(problems)}")
+
+
+def _compare(have: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    """Say in which entries two state dicts of a model differ."""
+    problems = [f"the model has no {key}" for key in given if key not in have]
+    problems += [f"{key} is missing" for key in have if key not in given]
+    for key in have:
+        if key in given and np.shape(have[key]) != np.shape(given[key]):
+            problems.append(f"{key} is {np.shape(given[key])}, in the model {np.shape(have[key])}")
+    return problems
+
+
+def _plain(value: Any) -> Any:
+    """Replace the tensors in a tree by their arrays, which deepcopy copies."""
+    if isinstance(value, Tensor):
+        return value.array
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value)
+    return value

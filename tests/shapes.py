@@ -1,0 +1,66 @@
+"""Shapes that kernels must survive, shared by tests and benchmarks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class ConvCase(NamedTuple):
+    """A convolution: (N, C, H, W) with F kernels (KH, KW)."""
+
+    N: int
+    C: int
+    H: int
+    W: int
+    F: int
+    KH: int
+    KW: int
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+
+CONV_CASES = [
+    ConvCase(1, 1, 1, 1, 1, 1, 1),
+    ConvCase(0, 3, 8, 8, 4, 3, 3, padding=(1, 1)),  # batch 0
+    ConvCase(2, 3, 8, 8, 5, 3, 3, padding=(1, 1)),
+    ConvCase(3, 16, 7, 9, 33, 3, 3, padding=(1, 1)),  # one output beyond two vectors
+    ConvCase(9, 20, 5, 4, 24, 3, 3, (2, 2), (1, 1)),
+    ConvCase(2, 8, 9, 9, 12, 3, 3, (2, 1), (2, 0), (1, 2), 2),
+    ConvCase(2, 17, 6, 6, 17, 3, 3, padding=(1, 1), groups=17),  # depthwise, one channel beyond a vector
+    ConvCase(2, 17, 9, 9, 17, 3, 3, (2, 2), (1, 1), (2, 2), 17),
+    ConvCase(2, 19, 9, 9, 19, 3, 3, padding=(4, 4), groups=19),  # more padding than the kernel reaches
+    ConvCase(2, 4, 9, 9, 8, 3, 3, (2, 2), (1, 1), groups=4),  # channel multiplier 2
+    ConvCase(10, 6, 6, 6, 40, 5, 5, padding=(2, 2)),
+    ConvCase(2, 64, 4, 4, 64, 3, 3, padding=(1, 1)),
+    ConvCase(12, 40, 3, 3, 70, 3, 3, padding=(1, 1)),  # a map smaller than a tile
+    ConvCase(2, 5, 11, 13, 7, 1, 7, padding=(0, 3)),
+    ConvCase(2, 5, 13, 11, 7, 7, 1, (3, 2), (3, 0)),
+    ConvCase(4, 32, 8, 8, 48, 1, 1),
+    ConvCase(4, 32, 8, 8, 48, 1, 1, (2, 2)),
+    ConvCase(3, 1, 12, 12, 6, 5, 5, padding=(2, 2)),  # LeNet's first layer, small
+    ConvCase(1, 3, 40, 40, 16, 7, 7, (2, 2), (3, 3)),  # a ResNet stem
+    ConvCase(2, 3, 6, 6, 4, 3, 3, padding=(4, 4)),
+    ConvCase(1, 2, 33, 7, 3, 11, 3, padding=(5, 1)),
+    ConvCase(5, 3, 16, 31, 20, 3, 3, (1, 3), (1, 1)),
+    ConvCase(3, 72, 9, 10, 80, 3, 3, padding=(1, 0)),  # Winograd's shared weight gradient
+    ConvCase(2, 320, 5, 5, 324, 3, 3, padding=(1, 1)),  # Winograd's blocked form: weights beyond the caches
+]
+
+GEMM_CASES = [  # M, N, K
+    (1, 1, 1),
+    (5, 7, 3),
+    (0, 4, 3),
+    (4, 0, 3),
+    (4, 5, 0),
+    (8, 32, 16),
+    (9, 33, 17),
+    (7, 31, 15),
+    (33, 65, 129),
+    (128, 256, 784),
+    (64, 10, 128),
+    (7, 100, 5000),  # long sums, split
+    (130, 31, 129),
+    (300, 300, 400),
+]

@@ -1,0 +1,134 @@
+"""Ctrl-C and SIGTERM, sent to a training in a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from pynet.train import LambdaCallback, load_checkpoint
+from pynet.train.signals import StopSignals
+
+_PROGRAM = """
+import json, sys, time
+sys.path.insert(0, sys.argv[1])
+from small_training import Setup
+from pynet.train import LambdaCallback
+pause = float(sys.argv[3])
+
+def step(step, logs):
+    if one.trainer.global_step == 11:
+        print("running", flush=True)
+    if one.trainer.global_step > 10:
+        time.sleep(pause)
+
+one = Setup()
+history = one.fit(3, callbacks=[LambdaCallback(on_batch_end=step)], checkpoint=sys.argv[2] or None)
+state = {"interrupted": one.trainer.interrupted, "epochs": len(history), "step": one.trainer.step}
+print(json.dumps(state), flush=True)
+"""
+
+
+def start(folder, pause: float = 0.05) -> subprocess.Popen:
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-c", _PROGRAM, here, str(folder), str(pause)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "running\n", process.stderr.read()
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_stops_after_the_step_and_saves(setup, tmp_path, number):
+    process = start(tmp_path)
+    begin = time.perf_counter()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert time.perf_counter() - begin < 5
+    assert process.returncode == 0, err
+    assert f'"interrupted": "{number.name}", "epochs": 1, "step": ' in out
+    assert f"{number.name}: stopping after this step (once more aborts at once)" in err
+    assert f"training stopped after epoch 2, step {load_checkpoint(tmp_path)['step']}: {number.name}" in err
+    assert "Traceback" not in err
+    assert load_checkpoint(tmp_path)["epoch"] == 1
+    # What was saved is the middle of the epoch, and going on from it gives the bits of an undisturbed
+    # training.
+    whole = setup()
+    whole.fit(3)
+    resumed = setup(seed=8)
+    resumed.fit(3, resume=tmp_path)
+    assert resumed.bits() == whole.bits()
+
+
+def test_without_a_folder_the_message_says_so():
+    process = start("")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert "no checkpoint folder was given; the model keeps its weights" in err
+    assert '"epochs": 1' in out
+
+
+def test_the_second_signal_aborts_at_once(tmp_path):
+    process = start(tmp_path, pause=30)
+    process.send_signal(signal.SIGINT)
+    assert "stopping after this step" in process.stderr.readline() + process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in err
+    assert load_checkpoint(tmp_path)["epoch"] == 1
+
+
+def test_handlers_are_those_of_before(setup):
+    seen = []
+
+    def mine(number, frame):
+        seen.append(number)
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        setup().fit(1)
+        assert signal.getsignal(signal.SIGTERM) is mine
+        with pytest.raises(RuntimeError):
+            setup().fit(1, callbacks=[LambdaCallback(on_batch_end=lambda *a: 1 / 0)])
+        assert signal.getsignal(signal.SIGTERM) is mine
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == []
+
+
+def test_an_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with StopSignals() as signals:
+            signal.raise_signal(signal.SIGINT)
+        assert signals.received is None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_thread_trains_without_handlers(setup):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(len(setup().fit(1))))
+    thread.start()
+    thread.join(60)
+    assert results == [1]
+
+
+def test_a_training_after_an_interrupted_one_is_undisturbed(setup):
+    one = setup()
+
+    def interrupt(step, logs):
+        if one.trainer.global_step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    one.fit(2, callbacks=[LambdaCallback(on_batch_end=interrupt)])
+    assert one.trainer.interrupted == "SIGINT"
+    assert one.trainer.evaluate(one.validation)["accuracy"] >= 0
+    assert len(one.fit(1)) == 1
+    assert one.trainer.interrupted is None
