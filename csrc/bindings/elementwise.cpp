@@ -233,7 +233,8 @@ py::array sum(const py::array& x_in, const Sizes& axes, bool keepdims) {
 void bind_elementwise(py::module_& m) {
 #define UNARY(name) m.def(#name, &unary<UnaryOp::name>);
     UNARY(negative)
-    UNARY(exp) UNARY(log) UNARY(sqrt) UNARY(abs) UNARY(square) UNARY(reciprocal) UNARY(sin) UNARY(cos)
+    UNARY(exp)
+    UNARY(log) UNARY(sqrt) UNARY(abs) UNARY(square) UNARY(reciprocal) UNARY(sin) UNARY(cos)
 #undef UNARY
 #define BINARY(name) \
     m.def(#name, [](const py::array& a, const py::array& b) { return binary<BinaryOp::name>(#name, a, b); });

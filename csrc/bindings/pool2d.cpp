@@ -69,6 +69,22 @@ std::tuple<py::array, OptionalArray> max_pool2d_forward(const py::array& x_in, c
     return {out, indices};
 }
 
+// Whether windows of `taps` with this stride and padding make s.OH x s.OW outputs, and if so, s with these windows.
+bool fits(Pool2dShape& s, int64_t taps, int64_t stride, int64_t pad) {
+    const auto axis = [&](int64_t size, int64_t outputs) {
+        return outputs > 0 && (output_size(size, taps, stride, pad, 1, false) == outputs ||
+                               output_size(size, taps, stride, pad, 1, true) == outputs);
+    };
+    if (!axis(s.H, s.OH) || !axis(s.W, s.OW)) return false;
+    s.KH = s.KW = taps;
+    s.stride_h = s.stride_w = stride;
+    s.pad_h = s.pad_w = pad;
+    return true;
+}
+
+// The indices alone decide; the usual windows {taps, stride, padding} are only tried first because they are faster.
+constexpr int64_t kUsualWindows[][3] = {{2, 2, 0}, {3, 2, 1}, {3, 2, 0}, {3, 1, 1}};
+
 py::array max_pool2d_backward(const py::array& dout_in, const py::array& indices_in, const Sizes& x_shape) {
     rank_4("max_pool2d backward", x_shape);
     const py::array dout = input(dout_in, 4, Order::nhwc, "dout");
@@ -82,8 +98,9 @@ py::array max_pool2d_backward(const py::array& dout_in, const py::array& indices
     bool valid = false;
     call(elements(s), [&](const Context& context) {
         const Kernels& k = dispatch::kernels();
-        if (s.OH > 0 && s.OW > 0 && s.H / 2 == s.OH && s.W / 2 == s.OW)
-            valid = k.max_pool2d_backward_2x2(context, s, floats(dout), at, mutable_floats(dx));
+        for (const auto& window : kUsualWindows)
+            if (!valid && fits(s, window[0], window[1], window[2]))
+                valid = k.max_pool2d_backward_windows(context, s, floats(dout), at, mutable_floats(dx));
         if (!valid) valid = k.max_pool2d_backward(context, s, floats(dout), at, mutable_floats(dx));
     });
     if (!valid) throw py::index_error("max_pool2d backward: an index lies outside the image " + pair_text({s.H, s.W}));

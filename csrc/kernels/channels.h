@@ -27,14 +27,21 @@ PYNET_INLINE void for_channels(int64_t C, Visit visit) {
         visit(C - kLanes, Count<1>{}, static_cast<int32_t>(c - (C - kLanes)));
 }
 
+// AVX-512 moves part of a vector at no extra cost, and crosses fewer cache lines.
+#if PYNET_LANES == 16 && defined(__AVX512F__)
+constexpr bool kMaskedMoves = true;
+#else
+constexpr bool kMaskedMoves = false;
+#endif
+
 // A vector of which n lanes count and `room` floats exist.
 template <bool kNarrow>
 PYNET_INLINE vfloat load_within(const float* p, int64_t n, int64_t room) {
-    return !kNarrow || room >= kLanes ? load(p) : load_partial(p, n);
+    return !kNarrow || (!kMaskedMoves && room >= kLanes) ? load(p) : load_partial(p, n);
 }
 template <bool kNarrow>
 PYNET_INLINE void store_within(float* p, vfloat v, int64_t n, int64_t room) {
-    if (!kNarrow || room >= kLanes)
+    if (!kNarrow || (!kMaskedMoves && room >= kLanes))
         store(p, v);
     else
         store_partial(p, v, n);

@@ -74,10 +74,11 @@ void mse_backward(const Context& context, const ElementLoss& l, const float* dou
 void bce_with_logits_forward(const Context& context, const ElementLoss& l, float* losses, double* total) {
     forward(context, l, losses, total, [&](int64_t i, int64_t n) {
         const vfloat x = load_lanes(l.x + i, n), t = load_lanes(l.target + i, n);
-        // -log(sigmoid(x)) without overflow or cancellation
-        vfloat rest = log_one_plus(exp(-abs(x))) + select(x > 0.0f, vfloat{}, -x);
-        if (l.pos_weight) rest *= (load_lanes(l.pos_weight + i, n) - 1.0f) * t + 1.0f;
-        const vfloat loss = (1.0f - t) * x + rest;
+        // -log(sigmoid(x)) and -log(1 - sigmoid(x)), so that no term is negative and nothing cancels
+        const vfloat rest = log_one_plus(exp(-abs(x)));
+        vfloat positive = (rest + select(x > 0.0f, vfloat{}, -x)) * t;
+        if (l.pos_weight) positive *= load_lanes(l.pos_weight + i, n);
+        const vfloat loss = positive + (rest + select(x < 0.0f, vfloat{}, x)) * (1.0f - t);
         return l.weight ? loss * load_lanes(l.weight + i, n) : loss;
     });
 }

@@ -86,6 +86,8 @@ void backward_row(const Pool2dShape& s, int64_t h, const Axis& down, const Axis&
                   const float* end, float* dx) {
     for (int64_t i = 0; i < s.W * s.C; ++i) dx[i] = 0.0f;
     const int64_t last = last_window(down, h);
+    // Where no two windows meet, the first row of them need not read what it writes.
+    bool fresh = across.adaptive ? across.size % across.outputs == 0 : across.stride >= across.taps;
     for (int64_t oh = first_window(down, h); oh <= last; ++oh) {
         const Window rows = window_of(down, oh);
         if (h < rows.begin || h >= rows.end) continue;
@@ -101,17 +103,19 @@ void backward_row(const Pool2dShape& s, int64_t h, const Axis& down, const Axis&
                 for (int j = 0; j < NV; ++j)
                     g[j] = load_within<kNarrow>(from + c + j * kLanes, s.C, end - from) * weight;
                 if (kNarrow) g[0] = select(lane_numbers() < static_cast<int32_t>(s.C), g[0], vfloat{});
-                if (repeated) g[0] = select(lane_numbers() >= repeated, g[0], vfloat{});
+                if (repeated && !fresh) g[0] = select(lane_numbers() >= repeated, g[0], vfloat{});
                 for (int64_t w = columns.begin; w < columns.end; ++w) {
                     const int64_t room = (s.W - w) * s.C;
                     PYNET_UNROLL
                     for (int j = 0; j < NV; ++j) {
                         float* to = dx + w * s.C + c + j * kLanes;
-                        store_within<kNarrow>(to, load_within<kNarrow>(to, s.C, room) + g[j], s.C, room);
+                        const vfloat sum = fresh ? g[j] : load_within<kNarrow>(to, s.C, room) + g[j];
+                        store_within<kNarrow>(to, sum, s.C, room);
                     }
                 }
             });
         }
+        fresh = false;
     }
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from pynet.autograd import Operation, Tensor, record
@@ -22,22 +24,32 @@ def from_rows(rows: Array, shape: tuple[int, ...], dim: int) -> Array:
     return np.moveaxis(rows.reshape(moved), -1, dim)
 
 
-def _operation(name: str) -> Operation:
-    forward_name, backward_name = f"{name}_forward", f"{name}_backward"
+def _operation(
+    name: str, forward_rows: Callable[..., Array], backward_rows: Callable[..., Array]
+) -> Operation:
+    """An operation on any axis from a pair on rows."""
 
     def forward(x: Array, dim: int) -> tuple[Array, tuple]:
-        rows = getattr(backend(x), forward_name)(rows_of(x, dim))
+        rows = forward_rows(backend(x), rows_of(x, dim))
         return from_rows(rows, x.shape, dim), (rows, x.shape)
 
     def backward(dout: Array, saved: tuple, needs: tuple, dim: int) -> tuple:
         rows, shape = saved
-        dx = getattr(backend(dout), backward_name)(rows_of(dout, dim), rows)
-        return (from_rows(dx, shape, dim),)
+        return (from_rows(backward_rows(backend(dout), rows_of(dout, dim), rows), shape, dim),)
 
     return Operation(name, forward, backward)
 
 
-SOFTMAX, LOG_SOFTMAX = _operation("softmax"), _operation("log_softmax")
+SOFTMAX = _operation(
+    "softmax",
+    lambda core, x: core.softmax_forward(x),
+    lambda core, dout, out: core.softmax_backward(dout, out),
+)
+LOG_SOFTMAX = _operation(
+    "log_softmax",
+    lambda core, x: core.log_softmax_forward(x),
+    lambda core, dout, out: core.log_softmax_backward(dout, out),
+)
 
 
 def _apply(operation: Operation, x: Tensor, dim: int) -> Tensor:

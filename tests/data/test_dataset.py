@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pynet.random import Generator
 
 from pynet.autograd import from_numpy
 from pynet.data import (
@@ -17,6 +16,7 @@ from pynet.data import (
     random_split,
     stratified_split,
 )
+from pynet.random import Generator
 
 
 def ten(transform=None):

@@ -12,10 +12,9 @@ import time
 import traceback
 
 import numpy as np
-import pynet.random
 import pytest
-from pynet.random import Generator
 
+import pynet.random
 from pynet.data import (
     ArrayDataset,
     BatchSampler,
@@ -27,6 +26,7 @@ from pynet.data import (
     Subset,
     WeightedRandomSampler,
 )
+from pynet.random import Generator
 
 WORKERS = (0, 1, 3)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pynet.random import Generator
 
 from pynet.data import (
     BatchSampler,
@@ -15,6 +14,7 @@ from pynet.data import (
     WeightedRandomSampler,
 )
 from pynet.data.sampler import draw_seed, host_generator
+from pynet.random import Generator
 
 SEEDED = [
     RandomSampler(range(40)),
