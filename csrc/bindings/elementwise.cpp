@@ -231,16 +231,28 @@ py::array sum(const py::array& x_in, const Sizes& axes, bool keepdims) {
 }  // namespace
 
 void bind_elementwise(py::module_& m) {
-#define UNARY(name) m.def(#name, &unary<UnaryOp::name>);
-    UNARY(negative)
-    UNARY(exp)
-    UNARY(log) UNARY(sqrt) UNARY(abs) UNARY(square) UNARY(reciprocal) UNARY(sin) UNARY(cos)
+#define UNARY(name) m.def(#name, &unary<UnaryOp::name>)
+    UNARY(negative);
+    UNARY(exp);
+    UNARY(log);
+    UNARY(sqrt);
+    UNARY(abs);
+    UNARY(square);
+    UNARY(reciprocal);
+    UNARY(sin);
+    UNARY(cos);
 #undef UNARY
 #define BINARY(name) \
-    m.def(#name, [](const py::array& a, const py::array& b) { return binary<BinaryOp::name>(#name, a, b); });
-        BINARY(add) BINARY(subtract) BINARY(multiply) BINARY(divide) BINARY(maximum) BINARY(minimum) BINARY(power)
+    m.def(#name, [](const py::array& a, const py::array& b) { return binary<BinaryOp::name>(#name, a, b); })
+    BINARY(add);
+    BINARY(subtract);
+    BINARY(multiply);
+    BINARY(divide);
+    BINARY(maximum);
+    BINARY(minimum);
+    BINARY(power);
 #undef BINARY
-            m.def("sum", &sum);
+    m.def("sum", &sum);
     m.def("accumulate", &accumulate);
 }
 
