@@ -3,7 +3,7 @@
 //
 // Structure (Goto & van de Geijn 2008, BLIS): B is packed once into panels of kPanel columns (unless it is
 // small and its rows are contiguous), the rows of A in slivers of kTileRows when they are used often enough;
-// a chunk is a block of rows x panels and runs K in blocks of kBlockK. A product with few tiles and long K
+// a chunk is a block of rows x panels and runs K in blocks of about kBlockK. A product with few tiles and long K
 // (weight gradients) is also split along K into partial results, added in order.
 // Threads: chunks, split and order of sums depend on the shape alone. Aliasing: C must not overlap A or B.
 // Workspace: gemm_workspace() bytes.
@@ -25,6 +25,7 @@ struct Plan {
     int64_t rows, panels;  // of one chunk
     int64_t row_blocks, panel_blocks, splits, split_k;
     int64_t all_panels, packed_from;  // panels from this one on are packed ahead
+    int64_t block_k;
     bool pack_a;
 };
 
@@ -32,8 +33,6 @@ Plan plan_of(const Gemm& g) {
     Plan p;
     p.all_panels = ceil_div(g.N, kPanel);
     p.packed_from = (g.b_col == 1 && (g.K * g.N <= kUnpackedB || g.b_row <= 256)) ? g.N / kPanel : 0;
-    const bool unit_stride = g.a_row == 1 || g.a_col == 1;
-    p.pack_a = !unit_stride || (g.N > 4 * kPanel && g.K >= 32);
     p.rows = 16 * kTileRows;
     p.panels = 64;
     // A small product over a long K is cut along K first: both operands are then read once.
@@ -57,6 +56,14 @@ Plan plan_of(const Gemm& g) {
     }
     p.split_k = maximum(8, round_up(ceil_div(g.K, p.splits), 8));
     p.splits = maximum(1, ceil_div(g.K, p.split_k));
+    p.panels = minimum(p.panels, p.all_panels);
+    // Blocks of K of equal length: a short last one would pay for its tiles' loads and stores.
+    const int64_t k_blocks = maximum(1, (p.split_k + kBlockK / 2) / kBlockK);
+    p.block_k = round_up(ceil_div(p.split_k, k_blocks), 8);
+    // Packing A repays where several panels use a sliver, or where rows lie a power of two apart and would evict
+    // each other from L1.
+    const bool unit_stride = g.a_row == 1 || g.a_col == 1, conflicts = g.a_row % 256 == 0 && g.K >= 128;
+    p.pack_a = !unit_stride || (g.K >= 32 && (p.panels >= 4 || (g.a_col == 1 && conflicts)));
     return p;
 }
 
@@ -69,7 +76,7 @@ Layout layout_of(const Gemm& g, const Plan& p, int threads) {
     l.packed_b = 0;
     l.partials = round_up(g.K * (p.all_panels - p.packed_from) * kPanel, 16);
     l.per_thread = l.partials + (p.splits > 1 ? round_up(p.splits * g.M * g.N, 16) : 0);
-    l.thread_floats = (p.pack_a ? round_up(p.rows, kTileRows) * kBlockK : 0) + kTileRows * kPanel;
+    l.thread_floats = (p.pack_a ? round_up(p.rows, kTileRows) * p.block_k : 0) + kTileRows * kPanel;
     l.total = l.per_thread + l.thread_floats * threads;
     return l;
 }
@@ -139,8 +146,8 @@ struct Chunk {
 void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* packed_b, float* scratch) {
     float* edge = scratch;  // a tile whose columns do not fill its vectors
     float* slivers = scratch + kTileRows * kPanel;
-    for (int64_t kb = chunk.k0; kb < chunk.k1; kb += kBlockK) {
-        const int64_t kc = minimum(kBlockK, chunk.k1 - kb);
+    for (int64_t kb = chunk.k0; kb < chunk.k1; kb += p.block_k) {
+        const int64_t kc = minimum(p.block_k, chunk.k1 - kb);
         if (p.pack_a)
             for (int64_t m = chunk.m0; m < chunk.m1; m += kTileRows)
                 pack_sliver(g.a + m * g.a_row + kb * g.a_col, g.a_row, g.a_col, kc, minimum(kTileRows, chunk.m1 - m),
