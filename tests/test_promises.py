@@ -188,5 +188,8 @@ def test_ctrl_c_in_a_long_computation_ends_soon():
     code = "import pynet\nprint('go', flush=True)\na = pynet.randn(1500, 1500)\nwhile True:\n    a @ a"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
         assert p.stdout is not None and p.stdout.readline().strip() == b"go"
-        os.kill(p.pid, signal.SIGINT)
-        assert p.wait(timeout=10) != 0
+        try:
+            os.kill(p.pid, signal.SIGINT)
+            assert p.wait(timeout=10) != 0
+        finally:
+            p.kill()
