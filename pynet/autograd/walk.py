@@ -104,8 +104,8 @@ class _Walk:
                 continue
             _check_gradient(operation.name, i, gradient, edge)
             if type(edge) is not tuple:
-                # A custom backward may return what it saved: that must not become a leaf's gradient. Only such
-                # an array is held, so that everything else saved is released here.
+                # A custom backward may return what it saved: that must not become a leaf's gradient. Only
+                # such an array is held, so that everything else saved is released here.
                 root = _root(gradient)
                 for a in saved:
                     if type(a) is np.ndarray and (a is root or (a.base is not None and _root(a) is root)):
