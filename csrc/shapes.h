@@ -44,7 +44,7 @@ enum class ConvPass : int { forward, backward_data, backward_weight };
 // One convolution call; the pass says which pointers are read and which one is written.
 //   forward          x, weight, bias (or null) -> out, then the activation
 //   backward_data    out (the incoming gradient), weight -> x (dx)
-//   backward_weight  x, out (the incoming gradient) -> weight (dw)
+//   backward_weight  x, out (the incoming gradient) -> weight (dw) and, unless it is null, dbias
 struct Conv2d {
     Conv2dShape shape;
     ConvPass pass;
@@ -55,6 +55,8 @@ struct Conv2d {
     float* out;
     Activation activation;
     float alpha;
+    float* dbias = nullptr;
+    const float* packed = nullptr;  // weights as conv2d_pack left them for this shape, pass and algorithm, or null
 };
 
 // Activations (N, H, W, C) -> (N, OH, OW, C); OH and OW are given, since ceil_mode rounds them up.

@@ -115,6 +115,8 @@ std::tuple<py::array, OptionalArray> conv2d_backward_weight(const py::array& dou
     const Conv2dShape s = checked_shape(shape_of(x), weight_shape, stride, padding, dilation, groups);
     require_shape(dout, {s.N, s.F, s.OH(), s.OW()}, "conv2d backward: dout");
     py::array dweight = new_array(weight_shape, Order::hwio);
+    OptionalArray dbias;
+    if (needs_bias) dbias = new_array({s.F});
     Conv2d conv{s,
                 ConvPass::backward_weight,
                 -1,
@@ -125,16 +127,8 @@ std::tuple<py::array, OptionalArray> conv2d_backward_weight(const py::array& dou
                 Activation::none,
                 0};
     conv.algorithm = algorithm_of(algorithm, conv);
+    if (dbias) conv.dbias = mutable_floats(*dbias);
     run(conv);
-    OptionalArray dbias;
-    if (needs_bias) {
-        dbias = new_array({s.F});
-        const int64_t rows = s.N * s.OH() * s.OW();
-        const Kernels& k = dispatch::kernels();
-        call(
-            static_cast<double>(rows * s.F), [&](int threads) { return k.sum_rows_workspace(rows, s.F, threads); },
-            [&](const Context& context) { k.sum_rows(context, rows, s.F, floats(dout), mutable_floats(*dbias)); });
-    }
     return {dweight, dbias};
 }
 

@@ -34,6 +34,8 @@ void write_empty(const Context& context, const Conv2d& conv) {
     float* to = data ? conv.x : conv.weight;
     const int64_t count = data ? s.N * s.H * s.W * s.C : s.KH * s.KW * s.Cg() * s.F;
     for (int64_t i = 0; i < count; ++i) to[i] = 0.0f;
+    if (conv.dbias)
+        for (int64_t f = 0; f < s.F; ++f) conv.dbias[f] = 0.0f;
 }
 
 }  // namespace
@@ -52,14 +54,33 @@ int conv2d_choose(const Conv2d& conv) {
 }
 
 size_t conv2d_workspace(const Conv2d& conv, int threads) {
-    return empty(conv) ? 0 : kAlgorithms[conv2d_choose(conv)]->workspace(conv, threads);
+    if (empty(conv)) return 0;
+    const ConvAlgorithm& algorithm = *kAlgorithms[conv2d_choose(conv)];
+    const size_t bytes = algorithm.workspace(conv, threads);
+    if (!conv.dbias || algorithm.sums_bias) return bytes;
+    const Conv2dShape& s = conv.shape;
+    const size_t sums = sum_rows_workspace(s.N * s.OH() * s.OW(), s.F, threads);
+    return sums > bytes ? sums : bytes;
 }
 
 void conv2d(const Context& context, const Conv2d& conv) {
-    if (empty(conv))
+    if (empty(conv)) {
         write_empty(context, conv);
-    else
-        kAlgorithms[conv2d_choose(conv)]->run(context, conv);
+        return;
+    }
+    const ConvAlgorithm& algorithm = *kAlgorithms[conv2d_choose(conv)];
+    algorithm.run(context, conv);
+    const Conv2dShape& s = conv.shape;
+    if (conv.dbias && !algorithm.sums_bias) sum_rows(context, s.N * s.OH() * s.OW(), s.F, conv.out, conv.dbias);
+}
+
+size_t conv2d_packed_bytes(const Conv2d& conv) {
+    const ConvAlgorithm& algorithm = *kAlgorithms[conv2d_choose(conv)];
+    return empty(conv) || !algorithm.pack ? 0 : algorithm.packed_bytes(conv);
+}
+
+void conv2d_pack(const Context& context, const Conv2d& conv, float* packed) {
+    kAlgorithms[conv2d_choose(conv)]->pack(context, conv, packed);
 }
 
 void reduce_weight_partials(const Context& context, const Conv2dShape& s, const float* partials, int64_t parts,

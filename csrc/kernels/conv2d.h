@@ -12,6 +12,11 @@ struct ConvAlgorithm {
     bool (*prefer)(const Conv2d& conv);                    // and is the one to take; shape and level alone decide
     size_t (*workspace)(const Conv2d& conv, int threads);  // bytes
     void (*run)(const Context& context, const Conv2d& conv);
+    bool sums_bias = false;  // run writes conv.dbias itself, at less than a pass over the gradient
+    // The weights in the order that run wants them, for callers that use them again and again: bytes, and filling
+    // them. Null where run reads the weights as they are.
+    size_t (*packed_bytes)(const Conv2d& conv) = nullptr;
+    void (*pack)(const Context& context, const Conv2d& conv, float* packed) = nullptr;
 };
 
 extern const ConvAlgorithm kConvDepthwise, kConvNarrow, kConvWinograd4, kConvWinograd2, kConvIm2col, kConvDirect;
