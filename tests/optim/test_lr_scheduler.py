@@ -35,6 +35,10 @@ def cosine(base, t, period, low):
     return low + (base - low) * (1 + math.cos(math.pi * t / period)) / 2
 
 
+def product(t):
+    return math.prod(0.9 + epoch / 100 for epoch in range(1, t + 1))
+
+
 CLOSED = {
     "StepLR": ({"step_size": 3, "gamma": 0.5}, lambda base, t: base * 0.5 ** (t // 3)),
     "MultiStepLR": (
@@ -51,6 +55,18 @@ CLOSED = {
     "CosineAnnealingLR over and over": ({"T_max": 3}, lambda base, t: cosine(base, t, 3, 0.0)),
     "CosineAnnealingLR of one": ({"T_max": 1, "eta_min": 0.02}, lambda base, t: cosine(base, t, 1, 0.02)),
     "LambdaLR": ({"lr_lambda": lambda t: 1 / (1 + t)}, lambda base, t: base / (1 + t)),
+    "MultiplicativeLR": ({"lr_lambda": lambda t: 0.9 + t / 100}, lambda base, t: base * product(t)),
+    "ConstantLR": ({"factor": 0.25, "total_iters": 4}, lambda base, t: base * (0.25 if t < 4 else 1)),
+    "PolynomialLR": (
+        {"total_iters": 8, "power": 2.0},
+        lambda base, t: base * (1 - min(t, 8) / 8) ** 2,
+    ),
+    "CosineAnnealingWarmRestarts": (
+        {"T_0": 4, "T_mult": 2, "eta_min": 0.01},
+        lambda base, t: cosine(
+            base, t if t < 4 else t - 4 if t < 12 else t - 12, (4, 8, 16)[(t >= 4) + (t >= 12)], 0.01
+        ),
+    ),
 }
 
 

@@ -1,124 +1,18 @@
-"""Learning-rate schedules: each sets ``lr`` of every parameter group of an optimizer, once per ``step()``.
-
-The schedules are recursive, as PyTorch's: each step computes the new rate from the group's present one. A
-rate that the user, or a second schedule on the same optimizer, has changed is therefore carried on and not
-overwritten.
-"""
+"""Schedules that go one way: by steps, a line, a power, an exponential or half a cosine."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import isfunction
 from typing import Any
 
-from .optimizer import Optimizer
+from ..optimizer import Optimizer
+from .base import LRScheduler, positive_count
 
 
-class LRScheduler:
-    """Base class: a schedule defines ``get_lr()``, the rate of each group at ``self.last_epoch``.
-
-    Creating a schedule makes its step 0: the groups get the rates that the schedule starts with.
-
-    Args:
-        optimizer: whose ``param_groups`` are scheduled; each group remembers its first rate as
-            ``initial_lr``.
-        last_epoch: how many steps were made before, to continue a schedule; default -1, a fresh one.
-
-    Raises:
-        TypeError: `optimizer` is no Optimizer.
-        KeyError: `last_epoch` is given and a group has no ``initial_lr``.
-    """
-
-    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(
-                f"{type(self).__name__}: optimizer must be an Optimizer, got {type(optimizer).__name__}"
-            )
-        for index, group in enumerate(optimizer.param_groups):
-            if last_epoch == -1:
-                group.setdefault("initial_lr", group["lr"])
-            elif "initial_lr" not in group:
-                raise KeyError(
-                    f"{type(self).__name__}: last_epoch={last_epoch} continues a schedule, but "
-                    f"param_groups[{index}] has "
-                    "no 'initial_lr'; load the optimizer's state first"
-                )
-        self.optimizer = optimizer
-        self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
-        self.last_epoch = last_epoch
-        self._step_count = 0
-        self.step()
-
-    def get_lr(self) -> list[float]:
-        """The rate of each group at ``self.last_epoch``, from the present rates."""
-        raise NotImplementedError(f"{type(self).__name__} must define get_lr()")
-
-    def get_last_lr(self) -> list[float]:
-        """The rate of each group that the last step set."""
-        return self._last_lr
-
-    def step(self) -> None:
-        """Go one step on, after ``optimizer.step()``: an epoch, or whatever the caller counts."""
-        if self._step_count == 1 and not self.optimizer.step_count:
-            warnings.warn(
-                f"{type(self).__name__}.step() was called before optimizer.step(), so that the first rate "
-                "of the schedule "
-                "is skipped; call optimizer.step() first",
-                stacklevel=2,
-            )
-        self._step_count += 1
-        self.last_epoch += 1
-        for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
-            group["lr"] = rate
-        self._last_lr: list[float] = [group["lr"] for group in self.optimizer.param_groups]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer, for ``load_state_dict``."""
-        return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over what ``state_dict`` returned.
-
-        Raises:
-            ValueError: entries of another kind of schedule, or other numbers of groups; the schedule is
-                unchanged.
-        """
-        own = self.state_dict()
-        problems = [f"no {key!r}" for key in own if key not in state_dict]
-        problems += [f"an unknown {key!r}" for key in state_dict if key not in own]
-        for key in ("base_lrs", "_last_lr", "lr_lambdas"):
-            if key in own and key in state_dict and len(own[key]) != len(state_dict[key]):
-                problems.append(
-                    f"{len(state_dict[key])} entries in {key!r} for {len(own[key])} parameter groups"
-                )
-        if problems:
-            raise ValueError(
-                f"{type(self).__name__}.load_state_dict: the state has {', '.join(problems)}; it was saved "
-                "by another schedule"
-            )
-        self._restore(state_dict)
-
-    def _restore(self, state_dict: Mapping[str, Any]) -> None:
-        self.__dict__.update(state_dict)
-
-    def _rates(self) -> list[float]:
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-
-class LambdaLR(LRScheduler):
-    """The initial rate times ``lr_lambda(epoch)``.
-
-    Args:
-        optimizer: whose rates are scheduled.
-        lr_lambda: a function of the step number, or a list of them, one a group.
-        last_epoch: default -1, a fresh schedule.
-
-    Raises:
-        ValueError: the list has another length than there are groups.
-        TypeError: an entry is not callable.
-    """
+class _ByFunction(LRScheduler):
+    """Holds a function for each group, and saves those that are objects."""
 
     def __init__(
         self,
@@ -126,24 +20,20 @@ class LambdaLR(LRScheduler):
         lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
         last_epoch: int = -1,
     ) -> None:
+        name = type(self).__name__
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"{name}: optimizer must be an Optimizer, got {type(optimizer).__name__}")
         groups = len(optimizer.param_groups)
         given: Any = lr_lambda
         self.lr_lambdas: list[Any] = list(given) if isinstance(given, (list, tuple)) else [given] * groups
         if len(self.lr_lambdas) != groups:
             raise ValueError(
-                f"LambdaLR: {len(self.lr_lambdas)} functions were given for {groups} parameter groups"
+                f"{name}: {len(self.lr_lambdas)} functions were given for {groups} parameter groups"
             )
         for function in self.lr_lambdas:
             if not callable(function):
-                raise TypeError(f"LambdaLR: lr_lambda must be callable, got {type(function).__name__}")
+                raise TypeError(f"{name}: lr_lambda must be callable, got {type(function).__name__}")
         super().__init__(optimizer, last_epoch)
-
-    def get_lr(self) -> list[float]:
-        """``initial_lr * lr_lambda(last_epoch)``."""
-        return [
-            base * function(self.last_epoch)
-            for base, function in zip(self.base_lrs, self.lr_lambdas, strict=True)
-        ]
 
     def state_dict(self) -> dict[str, Any]:
         """As in the base class; a callable object gives its attributes, plain functions are saved as None."""
@@ -161,6 +51,46 @@ class LambdaLR(LRScheduler):
                 function.__dict__.update(attributes)
 
 
+class LambdaLR(_ByFunction):
+    """The initial rate times ``lr_lambda(epoch)``.
+
+    Args:
+        optimizer: whose rates are scheduled.
+        lr_lambda: a function of the step number, or a list of them, one a group.
+        last_epoch: default -1, a fresh schedule.
+
+    Raises:
+        ValueError: the list has another length than there are groups.
+        TypeError: an entry is not callable.
+    """
+
+    def get_lr(self) -> list[float]:
+        """``initial_lr * lr_lambda(last_epoch)``."""
+        functions = zip(self.base_lrs, self.lr_lambdas, strict=True)
+        return [base * function(self.last_epoch) for base, function in functions]
+
+
+class MultiplicativeLR(_ByFunction):
+    """The rate times ``lr_lambda(epoch)`` at every step.
+
+    Args:
+        optimizer: whose rates are scheduled.
+        lr_lambda: a function of the step number, or a list of them, one a group.
+        last_epoch: default -1, a fresh schedule.
+
+    Raises:
+        ValueError: the list has another length than there are groups.
+        TypeError: an entry is not callable.
+    """
+
+    def get_lr(self) -> list[float]:
+        """The present rates times ``lr_lambda(last_epoch)``; as they are at step 0."""
+        if self.last_epoch == 0:
+            return self._rates()
+        functions = zip(self._rates(), self.lr_lambdas, strict=True)
+        return [rate * function(self.last_epoch) for rate, function in functions]
+
+
 class StepLR(LRScheduler):
     """The rate times `gamma` every `step_size` steps.
 
@@ -174,7 +104,7 @@ class StepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        self.step_size = _positive("StepLR", "step_size", step_size)
+        self.step_size = positive_count("StepLR", "step_size", step_size)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -253,7 +183,7 @@ class LinearLR(LRScheduler):
             raise ValueError(f"LinearLR: end_factor must be in [0, 1], got {end_factor}")
         self.start_factor = start_factor
         self.end_factor = end_factor
-        self.total_iters = _positive("LinearLR", "total_iters", total_iters)
+        self.total_iters = positive_count("LinearLR", "total_iters", total_iters)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -285,7 +215,7 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        self.T_max = _positive("CosineAnnealingLR", "T_max", T_max)
+        self.T_max = positive_count("CosineAnnealingLR", "T_max", T_max)
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)
 
@@ -310,9 +240,58 @@ class CosineAnnealingLR(LRScheduler):
         return (1 + math.cos(math.pi * epoch / self.T_max)) / 2
 
 
-def _positive(owner: str, name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{owner}: {name} must be an int, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{owner}: {name} must be at least 1, got {value}")
-    return value
+class ConstantLR(LRScheduler):
+    """The initial rate times `factor` until step `total_iters`, then the initial rate.
+
+    Args:
+        optimizer: whose rates are scheduled.
+        factor: in [0, 1]; default 1/3.
+        total_iters: default 5.
+        last_epoch: default -1, a fresh schedule.
+
+    Raises:
+        ValueError: `factor` is outside [0, 1].
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
+    ) -> None:
+        if not 0 <= factor <= 1:
+            raise ValueError(f"ConstantLR: factor must be in [0, 1], got {factor}")
+        self.factor = factor
+        self.total_iters = total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The present rates, times `factor` at step 0 and divided by it at `total_iters`."""
+        if self.last_epoch == 0:
+            return [rate * self.factor for rate in self._rates()]
+        if self.last_epoch != self.total_iters:
+            return self._rates()
+        return [rate * (1.0 / self.factor) for rate in self._rates()]
+
+
+class PolynomialLR(LRScheduler):
+    """The initial rate times ``(1 - step / total_iters) ** power``, 0 from `total_iters` on.
+
+    Args:
+        optimizer: whose rates are scheduled.
+        total_iters: default 5.
+        power: default 1, a straight line.
+        last_epoch: default -1, a fresh schedule.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
+    ) -> None:
+        self.total_iters = positive_count("PolynomialLR", "total_iters", total_iters)
+        self.power = power
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The present rates times the quotient of this step's height and the last one's."""
+        epoch, total = self.last_epoch, self.total_iters
+        if epoch == 0 or epoch > total:
+            return self._rates()
+        change = ((total - epoch) / (total - epoch + 1)) ** self.power
+        return [rate * change for rate in self._rates()]
