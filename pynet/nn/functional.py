@@ -4,7 +4,26 @@ from ..ops.activation import elu, leaky_relu, maxout, relu, sigmoid, tanh
 from ..ops.conv2d import conv2d
 from ..ops.creation import one_hot
 from ..ops.dropout import dropout
-from ..ops.loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, multi_margin_loss
+from ..ops.loss import cross_entropy, multi_margin_loss, multilabel_margin_loss, nll_loss
+from ..ops.loss_distance import (
+    cosine_embedding_loss,
+    cosine_similarity,
+    pairwise_distance,
+    triplet_margin_loss,
+)
+from ..ops.loss_pairs import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    dice_loss,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    sigmoid_focal_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+)
 from ..ops.matmul import linear
 from ..ops.norm import batch_norm
 from ..ops.pool2d import adaptive_avg_pool2d, avg_pool2d, max_pool2d
@@ -15,11 +34,19 @@ __all__ = [
     "adaptive_avg_pool2d",
     "avg_pool2d",
     "batch_norm",
+    "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "conv2d",
+    "cosine_embedding_loss",
+    "cosine_similarity",
     "cross_entropy",
+    "dice_loss",
     "dropout",
     "elu",
+    "hinge_embedding_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
     "leaky_relu",
     "linear",
     "log_softmax",
@@ -27,10 +54,17 @@ __all__ = [
     "maxout",
     "mse_loss",
     "multi_margin_loss",
+    "multilabel_margin_loss",
+    "nll_loss",
     "one_hot",
     "pad",
+    "pairwise_distance",
     "relu",
     "sigmoid",
+    "sigmoid_focal_loss",
+    "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "tanh",
+    "triplet_margin_loss",
 ]

@@ -1,4 +1,4 @@
-"""Loss layers, which hold a loss function's options."""
+"""Loss layers over class labels, which hold a loss function's options."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from . import functional as F
 from .module import Module
 
 
-class _Loss(Module):
+class Loss(Module):
     """A loss that is reduced: "mean" (default), "sum" or "none"."""
 
-    def __init__(self, reduction: str = "mean") -> None:
+    reductions: tuple[str, ...] = ("none", "mean", "sum")
+
+    def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__()
-        if reduction not in ("none", "mean", "sum"):
+        if reduction not in self.reductions:
             raise ValueError(
-                f"{type(self).__name__}: reduction must be 'none', 'mean' or 'sum', got {reduction!r}"
+                f"{type(self).__name__}: reduction must be one of {', '.join(self.reductions)}, got "
+                f"{reduction!r}"
             )
         self.reduction = reduction
 
@@ -26,7 +29,7 @@ class _Loss(Module):
         self.register_buffer(name, weight)
 
 
-class CrossEntropyLoss(_Loss):
+class CrossEntropyLoss(Loss):
     """Log-softmax and negative log-likelihood of class labels, in one pass.
 
     Args:
@@ -36,7 +39,8 @@ class CrossEntropyLoss(_Loss):
         label_smoothing: in [0, 1], the share of the target spread over all classes; default 0.
 
     Shape:
-        input (N, C) logits, target (N,) labels.
+        input (N, C) or (N, C, d1, ...) logits; target (N,) or (N, d1, ...) labels, or probabilities of
+        input's shape.
 
     Raises:
         ValueError: an unknown reduction, or smoothing outside [0, 1].
@@ -53,7 +57,7 @@ class CrossEntropyLoss(_Loss):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"CrossEntropyLoss: label_smoothing must be in [0, 1], got {label_smoothing}")
         self._register_weight("weight", weight)
@@ -72,7 +76,7 @@ class CrossEntropyLoss(_Loss):
         )
 
 
-class MultiMarginLoss(_Loss):
+class MultiMarginLoss(Loss):
     """The multi-class hinge loss: ``sum over j != y of max(0, margin - x[y] + x[j])^p / C``.
 
     Args:
@@ -94,7 +98,7 @@ class MultiMarginLoss(_Loss):
     def __init__(
         self, p: int = 1, margin: float = 1.0, weight: Any = None, *, reduction: str = "mean"
     ) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         if p not in (1, 2):
             raise ValueError(f"MultiMarginLoss: p must be 1 or 2, got {p!r}")
         self.p = p
@@ -108,47 +112,44 @@ class MultiMarginLoss(_Loss):
         )
 
 
-class MSELoss(_Loss):
-    """The mean of squared differences; shapes must be equal, nothing is broadcast.
+class NLLLoss(Loss):
+    """Negative log-likelihood of class labels, given log-probabilities.
 
     Args:
-        reduction: "mean", "sum" or "none"; default "mean".
+        weight: (C,), a factor for each class, default None.
+        ignore_index: label of samples that do not count, default -100.
+        reduction: "mean" (weighted), "sum" or "none"; default "mean".
+
+    Shape:
+        input (N, C) or (N, C, d1, ...) log-probabilities, target (N,) or (N, d1, ...) labels.
 
     Raises:
         ValueError: an unknown reduction.
     """
 
-    def __init__(self, *, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-
-    def forward(self, input: Tensor, target: Any) -> Tensor:
-        """The loss of two Tensors of one shape."""
-        return F.mse_loss(input, target, reduction=self.reduction)
-
-
-class BCEWithLogitsLoss(_Loss):
-    """Binary cross-entropy of the sigmoid of logits, computed without overflow; shapes must be equal.
-
-    Args:
-        weight: a factor that broadcasts to the input, default None.
-        reduction: "mean", "sum" or "none"; default "mean".
-        pos_weight: a factor of the positive term that broadcasts to the input, default None.
-
-    Raises:
-        ValueError: an unknown reduction.
-    """
-
-    def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None) -> None:
-        super().__init__(reduction)
+    def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
         self._register_weight("weight", weight)
-        self._register_weight("pos_weight", pos_weight)
+        self.ignore_index = ignore_index
 
     def forward(self, input: Tensor, target: Any) -> Tensor:
-        """The loss of logits and probabilities of one shape."""
-        return F.binary_cross_entropy_with_logits(
-            input,
-            target,
-            self._buffers["weight"],
-            reduction=self.reduction,
-            pos_weight=self._buffers["pos_weight"],
-        )
+        """The loss of log-probabilities and labels."""
+        return F.nll_loss(input, target, self._buffers["weight"], self.ignore_index, self.reduction)
+
+
+class MultiLabelMarginLoss(Loss):
+    """The hinge of every wrong class against every true one, for several labels a row.
+
+    Args:
+        reduction: "mean", "sum" or "none"; default "mean".
+
+    Shape:
+        input (N, C) scores; target (N, C) labels, of which those before the first -1 count.
+
+    Raises:
+        ValueError: an unknown reduction.
+    """
+
+    def forward(self, input: Tensor, target: Any) -> Tensor:
+        """The loss of scores and lists of labels."""
+        return F.multilabel_margin_loss(input, target, self.reduction)

@@ -72,7 +72,26 @@ from pynet.ops.inplace import (
     uniform_,
     zero_,
 )
-from pynet.ops.loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, multi_margin_loss
+from pynet.ops.loss import cross_entropy, multi_margin_loss, multilabel_margin_loss, nll_loss
+from pynet.ops.loss_distance import (
+    cosine_embedding_loss,
+    cosine_similarity,
+    pairwise_distance,
+    triplet_margin_loss,
+)
+from pynet.ops.loss_pairs import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    dice_loss,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    sigmoid_focal_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+)
 from pynet.ops.matmul import linear, matmul
 from pynet.ops.norm import batch_norm
 from pynet.ops.pool2d import adaptive_avg_pool2d, avg_pool2d, max_pool2d
@@ -114,17 +133,21 @@ from pynet.ops.shape import (
 from pynet.ops.softmax import log_softmax, softmax
 
 __all__ = [
-    "abs", "adaptive_avg_pool2d", "add", "add_", "all", "allclose", "amax", "amin", "any", "arange", "argmax",
-    "argmin", "avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits", "bitwise_and", "bitwise_not",
-    "bitwise_or", "bitwise_xor", "cast", "cat", "chunk", "clamp", "clamp_", "clone", "concatenate", "conv2d",
-    "conv_algorithm", "copy_", "cos", "cpu", "cross_entropy", "div_", "divide", "double", "dropout", "elu",
-    "empty", "empty_like", "equal", "exp", "expand", "eye", "fill_", "flatten", "flip", "from_dlpack", "full",
-    "full_like", "gather", "getitem", "greater", "greater_equal", "index_select", "isnan", "iterate",
-    "leaky_relu", "less", "less_equal", "linear", "linspace", "log", "log_softmax", "long", "matmul", "max",
-    "max_pool2d", "maximum", "maxout", "mean", "min", "minimum", "mse_loss", "mul_", "multi_margin_loss",
-    "multiply", "negative", "normal_", "not_equal", "one_hot", "ones", "ones_like", "pad", "permute", "pow",
-    "prod", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "reciprocal", "relu",
-    "reshape", "setitem", "sigmoid", "sin", "single", "softmax", "split", "sqrt", "square", "squeeze",
-    "stack", "std", "sub_", "subtract", "sum", "t", "tanh", "to", "transpose", "unbind", "unflatten",
-    "uniform_", "unsqueeze", "var", "view", "where", "zero_", "zeros", "zeros_like",
+    "abs", "adaptive_avg_pool2d", "add", "add_", "all", "allclose", "amax", "amin", "any", "arange",
+    "argmax", "argmin", "avg_pool2d", "batch_norm", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "cast",
+    "cat", "chunk", "clamp", "clamp_", "clone", "concatenate", "conv2d", "conv_algorithm", "copy_", "cos",
+    "cosine_embedding_loss", "cosine_similarity", "cpu", "cross_entropy", "dice_loss", "div_", "divide",
+    "double", "dropout", "elu", "empty", "empty_like", "equal", "exp", "expand", "eye", "fill_",
+    "flatten", "flip", "from_dlpack", "full", "full_like", "gather", "getitem", "greater",
+    "greater_equal", "hinge_embedding_loss", "huber_loss", "index_select", "isnan", "iterate", "kl_div",
+    "l1_loss", "leaky_relu", "less", "less_equal", "linear", "linspace", "log", "log_softmax", "long",
+    "matmul", "max", "max_pool2d", "maximum", "maxout", "mean", "min", "minimum", "mse_loss", "mul_",
+    "multi_margin_loss", "multilabel_margin_loss", "multiply", "negative", "nll_loss", "normal_",
+    "not_equal", "one_hot", "ones", "ones_like", "pad", "pairwise_distance", "permute", "pow", "prod",
+    "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "reciprocal", "relu", "reshape",
+    "setitem", "sigmoid", "sigmoid_focal_loss", "sin", "single", "smooth_l1_loss", "soft_margin_loss",
+    "softmax", "split", "sqrt", "square", "squeeze", "stack", "std", "sub_", "subtract", "sum", "t",
+    "tanh", "to", "transpose", "triplet_margin_loss", "unbind", "unflatten", "uniform_", "unsqueeze",
+    "var", "view", "where", "zero_", "zeros", "zeros_like",
 ]  # fmt: skip

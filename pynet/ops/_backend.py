@@ -74,6 +74,12 @@ def require_floats(name: str, **operands: Tensor | None) -> None:
         first = dtype
 
 
+def require_constant(name: str, argument: str, t: Tensor) -> None:
+    """RuntimeError where a gradient is asked for that the operation does not compute."""
+    if t.requires_grad:
+        raise RuntimeError(f"{name}: no gradient is computed for {argument}; pass {argument}.detach()")
+
+
 # --- memory order ---------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Losses. They never broadcast: input and target must have the shapes stated."""
+"""Losses of class labels. They never broadcast: input and target must have the shapes stated."""
 
 from __future__ import annotations
 
@@ -7,8 +7,18 @@ from typing import Any
 import numpy as np
 
 from pynet.autograd import Operation, Tensor, checked, record, wrap
-from pynet.ops._backend import Array, backend, reduction_of, require_floats, tensor_of
-from pynet.ops.softmax import from_rows, rows_of
+from pynet.ops._backend import (
+    Array,
+    backend,
+    reduction_of,
+    require_constant,
+    require_floats,
+    tensor_of,
+)
+from pynet.ops.arithmetic import add, multiply, negative
+from pynet.ops.reduction import mean, sum
+from pynet.ops.shape import reshape
+from pynet.ops.softmax import from_rows, log_softmax, rows_of
 
 # --- class labels ---------------------------------------------------------------------------------
 
@@ -55,13 +65,8 @@ def _class_weight(name: str, weight: Any, classes: int) -> Tensor | None:
         raise ValueError(
             f"{name}: weight has shape {weight.shape}, expected ({classes},), one for each class"
         )
-    _constant(name, "weight", weight)
+    require_constant(name, "weight", weight)
     return weight
-
-
-def _constant(name: str, argument: str, t: Tensor) -> None:
-    if t.requires_grad:
-        raise RuntimeError(f"{name}: no gradient is computed for {argument}; pass {argument}.detach()")
 
 
 def _scores(name: str, input: Tensor) -> tuple[int, ...]:
@@ -119,8 +124,10 @@ def cross_entropy(
 
     Args:
         input: logits, float (N, C), (C,) or (N, C, d1, ...).
-        target: class labels 0 to C - 1, integer Tensor or ndarray (N,), () or (N, d1, ...).
-        weight: (C,) factors of the classes, or None; the mean divides by the sum of those used.
+        target: class labels 0 to C - 1, integer Tensor or ndarray (N,), () or (N, d1, ...); or probabilities
+            of the classes, floats of input's shape.
+        weight: (C,) factors of the classes, or None; the mean over labels divides by the sum of those used,
+            the mean over probabilities by the number of rows.
         ignore_index: rows with this label count for nothing; the mean over none is NaN.
         reduction: "mean", "sum" or "none".
         label_smoothing: in [0, 1]; that share of the target is spread evenly over all classes.
@@ -133,8 +140,11 @@ def cross_entropy(
     reduction_of("cross_entropy", reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"cross_entropy: label_smoothing must be from 0 to 1, got {label_smoothing}")
-    labels = _labels("cross_entropy", target, shape, ignore_index)
     weights = _class_weight("cross_entropy", weight, shape[1] if len(shape) > 1 else shape[0])
+    if isinstance(target, (Tensor, np.ndarray)) and target.dtype.kind == "f" and target.shape == shape:
+        require_floats("cross_entropy", input=input, target=tensor_of(target))
+        return _soft_cross_entropy(input, tensor_of(target), weights, label_smoothing, reduction)
+    labels = _labels("cross_entropy", target, shape, ignore_index)
     return record(
         CROSS_ENTROPY,
         (input, labels, weights),
@@ -142,6 +152,76 @@ def cross_entropy(
         label_smoothing=float(label_smoothing),
         reduction=reduction,
     )
+
+
+def _soft_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None, label_smoothing: float, reduction: str
+) -> Tensor:
+    """Cross-entropy with probabilities of the classes as target."""
+    axis = 1 if len(input.shape) > 1 else 0
+    if label_smoothing:
+        target = add(multiply(target, 1 - label_smoothing), label_smoothing / input.shape[axis])
+    loss = multiply(target, log_softmax(input, axis))
+    if weight is not None:
+        loss = multiply(loss, reshape(weight, (-1, *(1 for _ in input.shape[axis + 1 :]))))
+    loss = negative(sum(loss, axis))
+    if reduction == "none":
+        return loss
+    return sum(loss) if reduction == "sum" or not loss.shape else mean(loss)
+
+
+# --- negative log-likelihood ----------------------------------------------------------------------
+
+
+def _nll_forward(
+    x: Array, target: Array, weight: Array | None, ignore_index: int, reduction: str
+) -> tuple[Array, tuple]:
+    rows = rows_of(x, 1) if x.ndim > 1 else x.reshape(1, -1)
+    labels = np.ascontiguousarray(target).reshape(-1)
+    kept = labels != ignore_index
+    safe = np.where(kept, labels, 0)
+    factor = np.where(kept, 1 if weight is None else weight[safe], 0).astype(x.dtype)
+    loss = -factor * rows[np.arange(len(safe)), safe]
+    loss[~kept] = 0  # also where the row holds no number
+    total = factor.sum()
+    saved = (safe, factor, total, x.shape, rows.shape)
+    if reduction == "none":
+        return loss.reshape(target.shape), saved
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(loss.sum() / total if reduction == "mean" else loss.sum(), x.dtype), saved
+
+
+def _nll_backward(dout: Array, saved: tuple, needs: tuple, ignore_index: int, reduction: str) -> tuple:
+    safe, factor, total, shape, rows = saved
+    scale = np.ascontiguousarray(dout).reshape(-1) if reduction == "none" else dout
+    dx = np.zeros(rows, factor.dtype)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        dx[np.arange(len(safe)), safe] = -factor * scale / (total if reduction == "mean" else 1)
+    return from_rows(dx, shape, 1) if len(shape) > 1 else dx.reshape(shape), None, None
+
+
+NLL = Operation("nll_loss", _nll_forward, _nll_backward)
+
+
+def nll_loss(
+    input: Tensor, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
+) -> Tensor:
+    """Minus the log-probability of the true class.
+
+    Args:
+        input: log-probabilities, float (N, C), (C,) or (N, C, d1, ...).
+        target: class labels 0 to C - 1, integer Tensor or ndarray (N,), () or (N, d1, ...).
+        weight: (C,) factors of the classes, or None; the mean divides by the sum of those used.
+        ignore_index: rows with this label count for nothing; the mean over none is NaN.
+        reduction: "mean", "sum" or "none".
+    Raises:
+        IndexError: a label out of range. TypeError: labels that are no integers. ValueError: shapes differ.
+    """
+    shape = _scores("nll_loss", input)
+    reduction_of("nll_loss", reduction)
+    labels = _labels("nll_loss", target, shape, ignore_index)
+    weights = _class_weight("nll_loss", weight, shape[1] if len(shape) > 1 else shape[0])
+    return record(NLL, (input, labels, weights), ignore_index=ignore_index, reduction=reduction)
 
 
 # --- multi-class SVM ------------------------------------------------------------------------------
@@ -199,102 +279,62 @@ def multi_margin_loss(
     return record(MULTI_MARGIN, (input, labels, weights), p=int(p), margin=float(margin), reduction=reduction)
 
 
-# --- mean squared error ---------------------------------------------------------------------------
+# --- several labels a row -------------------------------------------------------------------------
 
 
-def _same_shapes(name: str, input: Tensor, target: Tensor) -> None:
-    require_floats(name, input=input, target=target)
-    if input.shape != target.shape:
-        raise ValueError(
-            f"{name}: input has shape {input.shape} and target {target.shape}; losses do not broadcast, "
-            "reshape one"
+def _multilabel_forward(x: Array, target: Array, reduction: str) -> tuple[Array, tuple]:
+    rows, labels = x.reshape(-1, x.shape[-1]), target.reshape(-1, x.shape[-1])
+    is_label = np.zeros(rows.shape, bool)
+    slope = np.zeros(rows.shape, x.dtype)
+    loss = np.zeros(len(rows), x.dtype)
+    listed = np.cumprod(labels >= 0, axis=1).astype(bool)  # up to the first -1
+    np.put_along_axis(is_label, np.where(listed, labels, labels[:, :1]), True, axis=1)
+    is_label[~listed[:, 0]] = False
+    for j in range(rows.shape[1]):
+        use = np.flatnonzero(listed[:, j])
+        label = labels[use, j]
+        margin = 1 - rows[use, label][:, None] + rows[use]
+        active = (margin > 0) & ~is_label[use]
+        loss[use] += np.where(active, margin, 0).sum(1)
+        slope[use] += active
+        slope[use, label] -= active.sum(1)
+    loss, slope = loss / rows.shape[1], slope / rows.shape[1]
+    if reduction == "none":
+        return loss.reshape(x.shape[:-1]), (slope, x.shape)
+    if reduction == "mean":
+        slope = slope / max(1, len(rows))
+    return np.asarray(loss.mean() if reduction == "mean" else loss.sum(), x.dtype), (slope, x.shape)
+
+
+def _multilabel_backward(dout: Array, saved: tuple, needs: tuple, reduction: str) -> tuple:
+    slope, shape = saved
+    scale = np.ascontiguousarray(dout).reshape(-1, 1) if reduction == "none" else dout
+    return (slope * scale).reshape(shape).astype(dout.dtype, copy=False), None
+
+
+MULTILABEL_MARGIN = Operation("multilabel_margin_loss", _multilabel_forward, _multilabel_backward)
+
+
+def multilabel_margin_loss(input: Tensor, target: Any, reduction: str = "mean") -> Tensor:
+    """The hinge of every wrong class against every true one: sum of max(0, 1 - x[label] + x[other]) / C.
+
+    Args:
+        input: scores, float (N, C) or (C,).
+        target: labels of each row, integers of the same shape; what follows the first -1 does not count.
+        reduction: "mean", "sum" or "none".
+    Raises:
+        IndexError: a label out of range. TypeError: labels that are no integers. ValueError: shapes differ.
+    """
+    name = "multilabel_margin_loss"
+    shape = _scores(name, input)
+    labels = tensor_of(target).array
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{name}: class labels must be integers, got {labels.dtype}")
+    if len(shape) > 2 or labels.shape != shape:
+        raise ValueError(f"{name}: expected input and target (N, C) or (C,), got {shape} and {labels.shape}")
+    if labels.size and (labels.min() < -1 or labels.max() >= shape[-1]):
+        raise IndexError(
+            f"{name}: labels must lie in -1 to {shape[-1] - 1}, got {labels.min()} to {labels.max()}"
         )
-
-
-def _mse_forward(x: Array, target: Array, reduction: str) -> tuple[Array, tuple]:
-    return backend(x, target).mse_forward(x, target, reduction), (x, target)
-
-
-def _mse_backward(dout: Array, saved: tuple, needs: tuple, reduction: str) -> tuple:
-    x, target = saved
-    on = backend(x)
-    dx = on.mse_backward(dout, x, target, reduction)
-    return dx if needs[0] else None, on.negative(dx) if needs[1] else None
-
-
-MSE = Operation("mse_loss", _mse_forward, _mse_backward)
-
-
-def mse_loss(input: Tensor, target: Any, reduction: str = "mean") -> Tensor:
-    """The squared difference.
-
-    Args:
-        input: float, any shape.
-        target: float Tensor or array of the same shape and dtype.
-        reduction: "mean" (over all elements), "sum" or "none".
-    Raises:
-        ValueError: shapes differ. TypeError: dtypes differ.
-    """
-    target = tensor_of(target)
-    _same_shapes("mse_loss", input, target)
-    return record(MSE, (input, target), reduction=reduction_of("mse_loss", reduction))
-
-
-# --- binary cross-entropy -------------------------------------------------------------------------
-
-
-def _bce_forward(
-    x: Array, target: Array, weight: Array | None, pos_weight: Array | None, reduction: str
-) -> tuple[Array, tuple]:
-    loss = backend(x, target, weight, pos_weight).bce_with_logits_forward(
-        x, target, weight, pos_weight, reduction
-    )
-    return loss, (x, target, weight, pos_weight)
-
-
-def _bce_backward(dout: Array, saved: tuple, needs: tuple, reduction: str) -> tuple:
-    x, target, weight, pos_weight = saved
-    dx = backend(x).bce_with_logits_backward(dout, x, target, weight, pos_weight, reduction)
-    return dx, None, None, None
-
-
-BCE_WITH_LOGITS = Operation("binary_cross_entropy_with_logits", _bce_forward, _bce_backward)
-
-
-def binary_cross_entropy_with_logits(
-    input: Tensor, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
-) -> Tensor:
-    """Cross-entropy of independent yes/no decisions given as logits, stable for any of them.
-
-    Args:
-        input: logits, float, any shape.
-        target: probabilities, Tensor or array of the same shape and dtype, in [0, 1].
-        weight: factors that broadcast to input's shape, or None.
-        reduction: "mean" (over all elements), "sum" or "none".
-        pos_weight: factors of the positive part that broadcast to input's shape, or None.
-    Raises:
-        ValueError: shapes differ, or a target outside [0, 1]. TypeError: dtypes differ.
-    """
-    name = "binary_cross_entropy_with_logits"
-    target = tensor_of(target)
-    _same_shapes(name, input, target)
-    _constant(name, "target", target)
-    values = target.array
-    if values.size and not (values.min() >= 0 and values.max() <= 1):
-        raise ValueError(f"{name}: targets must lie in [0, 1], got {values.min()} to {values.max()}")
-    factors = []
-    for argument, factor in (("weight", weight), ("pos_weight", pos_weight)):
-        if factor is not None:
-            factor = tensor_of(factor)
-            require_floats(name, input=input, factor=factor)
-            _constant(name, argument, factor)
-            if factor.shape != input.shape:
-                try:
-                    factor = wrap(np.broadcast_to(factor.array, input.shape))
-                except ValueError:
-                    raise ValueError(
-                        f"{name}: {argument} of shape {factor.shape} does not broadcast to input's "
-                        f"{input.shape}"
-                    ) from None
-        factors.append(factor)
-    return record(BCE_WITH_LOGITS, (input, target, *factors), reduction=reduction_of(name, reduction))
+    labels = np.ascontiguousarray(labels, np.int64)
+    return record(MULTILABEL_MARGIN, (input, wrap(labels)), reduction=reduction_of(name, reduction))

@@ -161,7 +161,7 @@ def test_defaults_are_pytorchs():
         (
             lambda: nn.CrossEntropyLoss(reduction="avg"),
             ValueError,
-            "CrossEntropyLoss: reduction must be 'none', 'mean' or 'sum'",
+            "CrossEntropyLoss: reduction must be one of none, mean, sum, got 'avg'",
         ),
         (
             lambda: nn.CrossEntropyLoss(label_smoothing=2.0),
