@@ -58,6 +58,7 @@ from pynet.ops.creation import (
     zeros_like,
 )
 from pynet.ops.dropout import dropout
+from pynet.ops.einsum import einsum
 from pynet.ops.indexing import gather, getitem, index_select, iterate
 from pynet.ops.inplace import (
     add_,
@@ -94,6 +95,7 @@ from pynet.ops.loss_pairs import (
 )
 from pynet.ops.matmul import linear, matmul
 from pynet.ops.norm import batch_norm
+from pynet.ops.ordering import argsort, cumsum, roll, sort, topk
 from pynet.ops.pool2d import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from pynet.ops.reduction import (
     all,
@@ -131,23 +133,24 @@ from pynet.ops.shape import (
     view,
 )
 from pynet.ops.softmax import log_softmax, softmax
+from pynet.ops.vector_norm import norm
 
 __all__ = [
     "abs", "adaptive_avg_pool2d", "add", "add_", "all", "allclose", "amax", "amin", "any", "arange",
-    "argmax", "argmin", "avg_pool2d", "batch_norm", "binary_cross_entropy",
+    "argmax", "argmin", "argsort", "avg_pool2d", "batch_norm", "binary_cross_entropy",
     "binary_cross_entropy_with_logits", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "cast",
     "cat", "chunk", "clamp", "clamp_", "clone", "concatenate", "conv2d", "conv_algorithm", "copy_", "cos",
-    "cosine_embedding_loss", "cosine_similarity", "cpu", "cross_entropy", "dice_loss", "div_", "divide",
-    "double", "dropout", "elu", "empty", "empty_like", "equal", "exp", "expand", "eye", "fill_",
-    "flatten", "flip", "from_dlpack", "full", "full_like", "gather", "getitem", "greater",
+    "cosine_embedding_loss", "cosine_similarity", "cpu", "cross_entropy", "cumsum", "dice_loss", "div_",
+    "divide", "double", "dropout", "einsum", "elu", "empty", "empty_like", "equal", "exp", "expand",
+    "eye", "fill_", "flatten", "flip", "from_dlpack", "full", "full_like", "gather", "getitem", "greater",
     "greater_equal", "hinge_embedding_loss", "huber_loss", "index_select", "isnan", "iterate", "kl_div",
     "l1_loss", "leaky_relu", "less", "less_equal", "linear", "linspace", "log", "log_softmax", "long",
     "matmul", "max", "max_pool2d", "maximum", "maxout", "mean", "min", "minimum", "mse_loss", "mul_",
-    "multi_margin_loss", "multilabel_margin_loss", "multiply", "negative", "nll_loss", "normal_",
+    "multi_margin_loss", "multilabel_margin_loss", "multiply", "negative", "nll_loss", "norm", "normal_",
     "not_equal", "one_hot", "ones", "ones_like", "pad", "pairwise_distance", "permute", "pow", "prod",
     "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "reciprocal", "relu", "reshape",
-    "setitem", "sigmoid", "sigmoid_focal_loss", "sin", "single", "smooth_l1_loss", "soft_margin_loss",
-    "softmax", "split", "sqrt", "square", "squeeze", "stack", "std", "sub_", "subtract", "sum", "t",
-    "tanh", "to", "transpose", "triplet_margin_loss", "unbind", "unflatten", "uniform_", "unsqueeze",
-    "var", "view", "where", "zero_", "zeros", "zeros_like",
+    "roll", "setitem", "sigmoid", "sigmoid_focal_loss", "sin", "single", "smooth_l1_loss",
+    "soft_margin_loss", "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub_",
+    "subtract", "sum", "t", "tanh", "to", "topk", "transpose", "triplet_margin_loss", "unbind",
+    "unflatten", "uniform_", "unsqueeze", "var", "view", "where", "zero_", "zeros", "zeros_like",
 ]  # fmt: skip
