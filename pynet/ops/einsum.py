@@ -23,8 +23,8 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     Args:
         equation: letters a-z, A-Z for the axes of each operand, separated by commas, and after "->" those
             of the result; a letter that the result lacks is summed over. Without "->" the result has the
-            letters that occur once, in alphabetical order. "..." stands for further axes, which broadcast; a letter
-            repeated in one operand takes its diagonal.
+            letters that occur once, in alphabetical order. "..." stands for further axes, which broadcast; a
+            letter repeated in one operand takes its diagonal.
         operands: float Tensors of one dtype, or one list of them.
     Raises:
         ValueError: letters and axes do not fit together. TypeError: no floats, or different dtypes.
