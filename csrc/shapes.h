@@ -14,7 +14,8 @@ enum class UnaryOp : int { negative, exp, log, sqrt, abs, square, reciprocal, si
 enum class BinaryOp : int { add, subtract, multiply, divide, maximum, minimum, power };
 
 // C (M, N) = A (M, K) B (K, N); element (i, k) of A lies at a[i * a_row + k * a_col], likewise for B;
-// C has unit column stride. `bias` (N) or null; the activation follows the bias.
+// C has unit column stride. `bias` (N) or null; the activation follows the bias. `packed_b`: what gemm_pack made of
+// this B, which is then not read, or null.
 struct Gemm {
     int64_t M, N, K;
     const float* a;
@@ -26,6 +27,7 @@ struct Gemm {
     const float* bias;
     Activation activation;
     float alpha;
+    const float* packed_b = nullptr;
 };
 
 // Activations (N, H, W, C) -> (N, OH, OW, F), weights (KH, KW, C / groups, F).

@@ -7,6 +7,8 @@ import collections.abc
 import numpy
 import typing
 __all__: list[str] = ['abs', 'accumulate', 'activation_backward', 'activation_forward', 'adagrad_step', 'adam_step', 'adaptive_avg_pool2d_backward', 'adaptive_avg_pool2d_forward', 'add', 'avg_pool2d_backward', 'avg_pool2d_forward', 'batch_norm_backward', 'batch_norm_forward', 'batch_norm_statistics', 'bce_with_logits_backward', 'bce_with_logits_forward', 'build_info', 'conv2d_algorithms', 'conv2d_backward_data', 'conv2d_backward_weight', 'conv2d_forward', 'cos', 'cross_entropy_backward', 'cross_entropy_forward', 'divide', 'dropout_backward', 'dropout_forward', 'empty', 'empty_cache', 'exp', 'get_num_threads', 'isa', 'isa_levels', 'lanes', 'linear_backward_data', 'linear_backward_weight', 'linear_forward', 'log', 'log_softmax_backward', 'log_softmax_forward', 'matmul', 'max_pool2d_backward', 'max_pool2d_forward', 'maximum', 'maxout_backward', 'maxout_forward', 'measure_peak', 'memory_stats', 'minimum', 'mse_backward', 'mse_forward', 'multi_margin_backward', 'multi_margin_forward', 'multiply', 'negative', 'power', 'random_normal', 'random_uniform', 'reciprocal', 'reset_peak_memory', 'rmsprop_step', 'set_num_threads', 'sgd_step', 'sin', 'softmax_backward', 'softmax_forward', 'sqrt', 'square', 'subtract', 'sum', 'thread_choice']
+def _matmul_packed(arg0: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]], arg1: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]:
+    ...
 def _set_isa(level: str) -> None:
     ...
 def abs(arg0: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]:

@@ -73,6 +73,36 @@ py::array matmul(const py::array& a_in, const py::array& b_in) {
     return out;
 }
 
+// a @ b with b packed ahead of the product, for tests of packed weights.
+py::array matmul_packed(const py::array& a_in, const py::array& b_in) {
+    const py::array a = walkable(a_in, "a"), b = walkable(b_in, "b");
+    require(a.ndim() == 2 && b.ndim() == 2 && a.shape(1) == b.shape(0), "matmul_packed: needs (M, K) and (K, N)");
+    const int64_t M = a.shape(0), K = a.shape(1), N = b.shape(1);
+    py::array out = new_array({M, N});
+    Gemm g{M,
+           N,
+           K,
+           floats(a),
+           stride(a, 0),
+           stride(a, 1),
+           floats(b),
+           stride(b, 0),
+           stride(b, 1),
+           mutable_floats(out),
+           N,
+           nullptr,
+           Activation::none,
+           0};
+    const Kernels& k = dispatch::kernels();
+    pool::Scratch packed(k.gemm_packed_bytes(g));
+    if (packed.failed()) throw std::bad_alloc();
+    call(static_cast<double>(K) * static_cast<double>(N),
+         [&](const Context& context) { k.gemm_pack(context, g, reinterpret_cast<float*>(packed.data())); });
+    g.packed_b = reinterpret_cast<const float*>(packed.data());
+    run(g);
+    return out;
+}
+
 py::array linear_forward(const py::array& x_in, const py::array& weight_in, const OptionalArray& bias_in,
                          const std::string& activation_name, float alpha) {
     const py::array x = input(x_in, 2, Order::c, "x"), weight = input(weight_in, 2, Order::io, "weight");
@@ -134,6 +164,7 @@ void apply_activation(float* data, int64_t count, Activation activation, float a
 
 void bind_gemm(py::module_& m) {
     m.def("matmul", &matmul);
+    m.def("_matmul_packed", &matmul_packed);
     m.def("linear_forward", &linear_forward);
     m.def("linear_backward_data", &linear_backward_data);
     m.def("linear_backward_weight", &linear_backward_weight);

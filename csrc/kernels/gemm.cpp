@@ -1,10 +1,11 @@
 // General matrix product C = A B with bias and activation, A and B in any two strides (so all four
 // transpositions), C by rows.
 //
-// Structure (Goto & van de Geijn 2008, BLIS): B is packed once into panels of kPanel columns (unless it is
-// small and its rows are contiguous), the rows of A in slivers of kTileRows when they are used often enough;
-// a chunk is a block of rows x panels and runs K in blocks of about kBlockK. A product with few tiles and long K
-// (weight gradients) is also split along K into partial results, added in order.
+// Structure (Goto & van de Geijn 2008, BLIS): a chunk is a block of rows x panels of kPanel columns and runs K in
+// blocks of about kBlockK. Panels of B are read where they lie when their rows are contiguous and used once or B is
+// small; else each is packed: by the chunk that uses it, ahead of all chunks where several do, or long before by
+// gemm_pack. The rows of A are packed in slivers of kTileRows when they are used often enough. A product with few
+// tiles and long K (weight gradients) is also split along K into partial results, added in order.
 // Threads: chunks, split and order of sums depend on the shape alone. Aliasing: C must not overlap A or B.
 // Workspace: gemm_workspace() bytes.
 #include "gemm.h"
@@ -24,7 +25,8 @@ constexpr int64_t kUnpackedB = 256 * 1024;  // elements of B up to which strided
 struct Plan {
     int64_t rows, panels;  // of one chunk
     int64_t row_blocks, panel_blocks, splits, split_k;
-    int64_t all_panels, packed_from;  // panels from this one on are packed ahead
+    int64_t all_panels, packed_from;  // panels from this one on are packed,
+    bool packs_ahead;                 // before the chunks that use them run, or by them
     int64_t block_k;
     bool pack_a;
 };
@@ -32,7 +34,9 @@ struct Plan {
 Plan plan_of(const Gemm& g) {
     Plan p;
     p.all_panels = ceil_div(g.N, kPanel);
-    p.packed_from = (g.b_col == 1 && (g.K * g.N <= kUnpackedB || g.b_row <= 256)) ? g.N / kPanel : 0;
+    const bool read_in_place =
+        !g.packed_b && g.b_col == 1 && (g.M <= kTileRows || g.K * g.N <= kUnpackedB || g.b_row <= 256);
+    p.packed_from = read_in_place ? g.N / kPanel : 0;
     p.rows = 16 * kTileRows;
     p.panels = 64;
     // A small product over a long K is cut along K first: both operands are then read once.
@@ -57,26 +61,32 @@ Plan plan_of(const Gemm& g) {
     p.split_k = maximum(8, round_up(ceil_div(g.K, p.splits), 8));
     p.splits = maximum(1, ceil_div(g.K, p.split_k));
     p.panels = minimum(p.panels, p.all_panels);
+    p.packs_ahead = !g.packed_b && p.row_blocks > 1;
     // Blocks of K of equal length: a short last one would pay for its tiles' loads and stores.
     const int64_t k_blocks = maximum(1, (p.split_k + kBlockK / 2) / kBlockK);
     p.block_k = round_up(ceil_div(p.split_k, k_blocks), 8);
     // Packing A repays where several panels use a sliver, or where rows lie a power of two apart and would evict
     // each other from L1.
     const bool unit_stride = g.a_row == 1 || g.a_col == 1, conflicts = g.a_row % 256 == 0 && g.K >= 128;
-    p.pack_a = !unit_stride || (g.K >= 32 && (p.panels >= 4 || (g.a_col == 1 && conflicts)));
+    const bool often = g.K >= 32 && g.M > kTileRows / 2;
+    p.pack_a = !unit_stride || (often && (p.panels >= 4 || (g.a_col == 1 && conflicts)));
     return p;
 }
 
 struct Layout {  // byte-free offsets into the workspace, in floats
-    int64_t packed_b, partials, per_thread, thread_floats, total;
+    int64_t packed_b, partials, per_thread;
+    int64_t panel, slivers, thread_floats;  // of one thread: an edge tile first, then these
+    int64_t total;
 };
 
 Layout layout_of(const Gemm& g, const Plan& p, int threads) {
     Layout l;
     l.packed_b = 0;
-    l.partials = round_up(g.K * (p.all_panels - p.packed_from) * kPanel, 16);
+    l.partials = p.packs_ahead ? round_up(g.K * (p.all_panels - p.packed_from) * kPanel, 16) : 0;
     l.per_thread = l.partials + (p.splits > 1 ? round_up(p.splits * g.M * g.N, 16) : 0);
-    l.thread_floats = (p.pack_a ? round_up(p.rows, kTileRows) * p.block_k : 0) + kTileRows * kPanel;
+    l.panel = kTileRows * kPanel;
+    l.slivers = l.panel + (p.packs_ahead || g.packed_b ? 0 : kPanel * p.block_k);
+    l.thread_floats = l.slivers + (p.pack_a ? round_up(p.rows, kTileRows) * p.block_k : 0);
     l.total = l.per_thread + l.thread_floats * threads;
     return l;
 }
@@ -142,10 +152,12 @@ struct Chunk {
     int64_t ldc;
 };
 
-// One block of rows x panels over [k0, k1).
-void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* packed_b, float* scratch) {
+// One block of rows x panels over [k0, k1); `packed_b` is null where the chunk packs for itself.
+void run_chunk(const Gemm& g, const Plan& p, const Layout& l, const Chunk& chunk, const float* packed_b,
+               float* scratch) {
     float* edge = scratch;  // a tile whose columns do not fill its vectors
-    float* slivers = scratch + kTileRows * kPanel;
+    float* panel = scratch + l.panel;
+    float* slivers = scratch + l.slivers;
     for (int64_t kb = chunk.k0; kb < chunk.k1; kb += p.block_k) {
         const int64_t kc = minimum(p.block_k, chunk.k1 - kb);
         if (p.pack_a)
@@ -156,10 +168,13 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
             const int64_t columns = minimum(kPanel, g.N - n);
             const int vectors = panel_vectors(columns);
             const int64_t width = vectors * kLanes;
-            const bool packed = n / kPanel >= p.packed_from;
-            const float* b =
-                packed ? packed_b + (n - p.packed_from * kPanel) * g.K + kb * width : g.b + n + kb * g.b_row;
-            const int64_t ldb = packed ? width : g.b_row;
+            const float* b = g.b + n * g.b_col + kb * g.b_row;
+            int64_t ldb = g.b_row;
+            if (n / kPanel >= p.packed_from) {
+                if (!packed_b) pack_columns(b, g.b_row, g.b_col, kc, columns, width, panel);
+                b = packed_b ? packed_b + (n - p.packed_from * kPanel) * g.K + kb * width : panel;
+                ldb = width;
+            }
             for (int64_t m = chunk.m0; m < chunk.m1; m += kTileRows) {
                 const int64_t rows = minimum(kTileRows, chunk.m1 - m);
                 float* c = chunk.c + m * chunk.ldc + n;
@@ -263,6 +278,16 @@ size_t gemm_workspace(const Gemm& g, int threads) {
     return static_cast<size_t>(layout_of(g, plan_of(g), threads).total) * sizeof(float);
 }
 
+size_t gemm_packed_bytes(const Gemm& g) { return static_cast<size_t>(g.K * packed_panels_width(g.N)) * sizeof(float); }
+
+void gemm_pack(const Context& context, const Gemm& g, float* packed) {
+    parallel_for(context, ceil_div(g.N, kPanel), [&](int64_t panel, int) {
+        const int64_t n = panel * kPanel, columns = minimum(kPanel, g.N - n);
+        pack_columns(g.b + n * g.b_col, g.b_row, g.b_col, g.K, columns, panel_vectors(columns) * kLanes,
+                     packed + n * g.K);
+    });
+}
+
 void gemm(const Context& context, const Gemm& g) {
     if (g.M == 0 || g.N == 0) return;
     if (g.K == 0) {  // empty sums
@@ -276,13 +301,15 @@ void gemm(const Context& context, const Gemm& g) {
     const Plan p = plan_of(g);
     const Layout l = layout_of(g, p, context.threads);
     float* workspace = reinterpret_cast<float*>(context.workspace);
-    float* packed_b = workspace + l.packed_b;
+    float* ahead = workspace + l.packed_b;
     float* partials = workspace + l.partials;
-    parallel_for(context, p.all_panels - p.packed_from, [&](int64_t chunk, int) {
-        const int64_t n = (p.packed_from + chunk) * kPanel, columns = minimum(kPanel, g.N - n);
-        pack_columns(g.b + n * g.b_col, g.b_row, g.b_col, g.K, columns, panel_vectors(columns) * kLanes,
-                     packed_b + chunk * kPanel * g.K);
-    });
+    if (p.packs_ahead)
+        parallel_for(context, p.all_panels - p.packed_from, [&](int64_t chunk, int) {
+            const int64_t n = (p.packed_from + chunk) * kPanel, columns = minimum(kPanel, g.N - n);
+            pack_columns(g.b + n * g.b_col, g.b_row, g.b_col, g.K, columns, panel_vectors(columns) * kLanes,
+                         ahead + chunk * kPanel * g.K);
+        });
+    const float* packed_b = p.packs_ahead ? ahead : g.packed_b;
     parallel_for(context, p.row_blocks * p.panel_blocks * p.splits, [&](int64_t chunk, int thread) {
         const int64_t split = chunk % p.splits, block = chunk / p.splits;
         const int64_t m0 = block % p.row_blocks * p.rows, n0 = block / p.row_blocks * p.panels * kPanel;
@@ -294,7 +321,7 @@ void gemm(const Context& context, const Gemm& g) {
                          minimum(g.K, (split + 1) * p.split_k),
                          p.splits > 1 ? partials + split * g.M * g.N : g.c,
                          p.splits > 1 ? g.N : g.c_row};
-        run_chunk(g, p, part, packed_b, workspace + l.per_thread + thread * l.thread_floats);
+        run_chunk(g, p, l, part, packed_b, workspace + l.per_thread + thread * l.thread_floats);
     });
     if (p.splits > 1) add_partials(context, g, partials, p.splits);
 }

@@ -21,11 +21,15 @@ constexpr int64_t kPanel = kTileVectors * kLanes;  // columns of one packed pane
 
 // C[i][j] (+)= sum_k A[i][k] B[k][j] for i < Rows and j < NV * kLanes; B rows are ldb apart, C rows ldc.
 // kByRows: A[i][k] = a[i * lda + k] (rows contiguous in k), else a[k * lda + i].
+// A tile of few accumulators keeps several of each, for every kWays-th k, added at the end: one sum alone would wait
+// for its last multiply-add.
 // Not inlined: beside other code the compiler spills the accumulators.
 template <int Rows, int NV, bool kByRows>
 PYNET_NOINLINE void tile(int64_t K, const float* __restrict a, int64_t lda, const float* __restrict b, int64_t ldb,
                          float* __restrict c, int64_t ldc, bool accumulate) {
-    vfloat sum[Rows][NV];
+    constexpr int kWays = 8 / (Rows * NV) > 1 ? 8 / (Rows * NV) : 1;
+    vfloat sums[kWays][Rows][NV] = {};
+    auto& sum = sums[0];
     PYNET_UNROLL
     for (int i = 0; i < Rows; ++i) {
         PYNET_UNROLL
@@ -34,7 +38,31 @@ PYNET_NOINLINE void tile(int64_t K, const float* __restrict a, int64_t lda, cons
     const float* row[Rows];
     PYNET_UNROLL
     for (int i = 0; i < Rows; ++i) row[i] = a + i * lda;
-    for (int64_t k = 0; k < K; ++k) {
+    int64_t k = 0;
+    if (kWays > 1) {
+        for (; k + kWays <= K; k += kWays) {
+            PYNET_UNROLL
+            for (int way = 0; way < kWays; ++way) {
+                PYNET_UNROLL
+                for (int i = 0; i < Rows; ++i) {
+                    const float aik = kByRows ? row[i][k + way] : a[i];
+                    PYNET_UNROLL
+                    for (int j = 0; j < NV; ++j) sums[way][i][j] += aik * load(b + j * kLanes);
+                }
+                b += ldb;
+                if (!kByRows) a += lda;
+            }
+        }
+        PYNET_UNROLL
+        for (int way = 1; way < kWays; ++way) {
+            PYNET_UNROLL
+            for (int i = 0; i < Rows; ++i) {
+                PYNET_UNROLL
+                for (int j = 0; j < NV; ++j) sum[i][j] += sums[way][i][j];
+            }
+        }
+    }
+    for (; k < K; ++k) {
         vfloat bk[NV];
         PYNET_UNROLL
         for (int j = 0; j < NV; ++j) bk[j] = load(b + j * kLanes);

@@ -33,6 +33,23 @@ def test_matmul(isa, same_bits, rng, M, N, K, transpose_a, transpose_b):
     close(got, a64 @ b64, np.abs(a64) @ np.abs(b64), K)
 
 
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize("M", [1, 2, 3, 4, 8, 33, 150])
+@pytest.mark.parametrize("N, K", [(1, 1), (10, 500), (16, 7), (40, 33), (256, 784), (100, 1000)])
+def test_packed_matmul(isa, same_bits, rng, M, N, K, transpose_b):
+    a, b = matrices(rng, M, N, K, False, transpose_b)
+    got = same_bits(lambda: _core._matmul_packed(a, b))
+    a64, b64 = a.astype(np.float64), b.astype(np.float64)
+    close(got, a64 @ b64, np.abs(a64) @ np.abs(b64), K)
+    close(_core.matmul(a, b), a64 @ b64, np.abs(a64) @ np.abs(b64), K)
+
+
+def test_packed_matmul_of_empty_matrices(isa):
+    for M, N, K in [(0, 3, 4), (3, 0, 4), (3, 4, 0)]:
+        a, b = np.ones((M, K), np.float32), np.ones((K, N), np.float32)
+        np.testing.assert_array_equal(_core._matmul_packed(a, b), a @ b)
+
+
 def test_matmul_of_odd_strides(isa, rng):
     a = rng.standard_normal((20, 30)).astype(np.float32)
     b = rng.standard_normal((30, 40)).astype(np.float32)
