@@ -17,237 +17,165 @@
 #include "gemm.h"
 #include "kernels.h"
 #include "parallel.h"
-#include "winograd.h"
+#include "tile_products.h"
+#include "winograd_tiles.h"
+#include "winograd_weight.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
 namespace {
 
-constexpr int64_t kGap = 16;  // floats between the positions of a tile block
+// Floats of U, all panels, X positions.
+PYNET_INLINE int64_t weights_size(const Maps& t, int64_t X) { return X * t.SC * packed_panels_width(t.DC); }
 
-// The map that is read, the map that is written, and how they lie: x -> out forward, dout -> dx backward.
-struct Maps {
-    const float* source;
-    float* destination;
-    int64_t N, SH, SW, SC, DH, DW, DC, pad_h, pad_w;
-    int64_t tiles_h, tiles_w, tiles;
-};
-
+// G g G^T of channels [k0, k0 + count) and one panel of outputs: position xi of channel k0 + k starts at
+// to[xi * stride + k * width]. Backward: g is flipped and its channels exchanged.
 template <int m>
-Maps maps_of(const Conv2d& c) {
-    const Conv2dShape& s = c.shape;
+void transform_weights(const Conv2d& c, int64_t panel, int64_t k0, int64_t count, float* to, int64_t stride) {
+    constexpr int A = Winograd<m>::kIn;
+    const int64_t C = c.shape.C, F = c.shape.F;
     const bool back = c.pass == ConvPass::backward_data;
-    Maps t;
-    t.source = back ? c.out : c.x;
-    t.destination = back ? c.x : c.out;
-    t.N = s.N;
-    t.SH = back ? s.OH() : s.H, t.SW = back ? s.OW() : s.W, t.SC = back ? s.F : s.C;
-    t.DH = back ? s.H : s.OH(), t.DW = back ? s.W : s.OW(), t.DC = back ? s.C : s.F;
-    t.pad_h = back ? 2 - s.pad_h : s.pad_h, t.pad_w = back ? 2 - s.pad_w : s.pad_w;
-    t.tiles_h = ceil_div(t.DH, m), t.tiles_w = ceil_div(t.DW, m), t.tiles = t.N * t.tiles_h * t.tiles_w;
-    return t;
-}
-
-struct Tile {
-    int64_t n, y, x;  // image, first destination row and column
-};
-
-template <int m>
-PYNET_INLINE Tile tile_at(const Maps& t, int64_t index) {
-    return {index / (t.tiles_h * t.tiles_w), index / t.tiles_w % t.tiles_h * m, index % t.tiles_w * m};
-}
-
-// B^T d B of one tile whose pixel (i, j) starts at pixel(i, j): position xi of channel c goes to v[xi * stride + c];
-// whole vectors are written.
-template <int m, class Pixel>
-PYNET_INLINE void transform_pixels(int64_t channels, Pixel pixel, float* v, int64_t stride) {
-    constexpr int A = Winograd<m>::kIn;
-    for (int64_t c = 0; c < channels; c += kLanes) {
-        const int64_t lanes = channels - c;
-        vfloat rows[A][A];
-        PYNET_UNROLL
-        for (int j = 0; j < A; ++j) {
-            vfloat d[A], o[A];
-            PYNET_UNROLL
-            for (int i = 0; i < A; ++i) d[i] = load_lanes(pixel(i, j) + c, lanes);
-            Winograd<m>::input(d, o);
-            PYNET_UNROLL
-            for (int i = 0; i < A; ++i) rows[i][j] = o[i];
+    const int64_t columns = minimum(kPanel, (back ? C : F) - panel * kPanel), width = panel_vectors(columns) * kLanes;
+    for (int64_t k = 0; k < count; k += kLanes) {
+        alignas(64) float g[9 * kLanes * kPanel];
+        const int64_t channels = minimum(kLanes, count - k), size = channels * width;
+        for (int64_t tap = 0; tap < 9; ++tap) {
+            const float* w = c.weight + (back ? 8 - tap : tap) * C * F;
+            if (back)
+                pack_columns(w + panel * kPanel * F + k0 + k, 1, F, channels, columns, width, g + tap * size);
+            else
+                pack_columns(w + (k0 + k) * F + panel * kPanel, F, 1, channels, columns, width, g + tap * size);
         }
-        PYNET_UNROLL
-        for (int i = 0; i < A; ++i) {
-            vfloat o[A];
-            Winograd<m>::input(rows[i], o);
+        for (int64_t at = 0; at < size; at += kLanes) {
+            vfloat half[A][3];
             PYNET_UNROLL
-            for (int j = 0; j < A; ++j) store(v + (i * A + j) * stride + c, o[j]);
+            for (int j = 0; j < 3; ++j) {
+                vfloat d[3], o[A];
+                PYNET_UNROLL
+                for (int i = 0; i < 3; ++i) d[i] = load(g + (i * 3 + j) * size + at);
+                Winograd<m>::weight(d, o);
+                PYNET_UNROLL
+                for (int i = 0; i < A; ++i) half[i][j] = o[i];
+            }
+            PYNET_UNROLL
+            for (int i = 0; i < A; ++i) {
+                vfloat o[A];
+                Winograd<m>::weight(half[i], o);
+                PYNET_UNROLL
+                for (int j = 0; j < A; ++j) store(to + (i * A + j) * stride + k * width + at, o[j]);
+            }
         }
     }
 }
 
+// All of U, as U[panel][xi][channel][width].
 template <int m>
-PYNET_NOINLINE void transform_input(const Maps& t, const Tile& at, const float* zeros, float* v, int64_t stride) {
-    constexpr int A = Winograd<m>::kIn;
-    const int64_t y0 = at.y - t.pad_h, x0 = at.x - t.pad_w;
-    if (y0 >= 0 && y0 + A <= t.SH && x0 >= 0 && x0 + A <= t.SW) {
-        const float* first = t.source + ((at.n * t.SH + y0) * t.SW + x0) * t.SC;
-        const int64_t row = t.SW * t.SC, column = t.SC;
-        transform_pixels<m>(t.SC, [=](int i, int j) { return first + i * row + j * column; }, v, stride);
-        return;
-    }
-    const float* pixel[A * A];
-    for (int64_t i = 0; i < A; ++i)
-        for (int64_t j = 0; j < A; ++j) {
-            const int64_t y = y0 + i, x = x0 + j;
-            const bool inside = y >= 0 && y < t.SH && x >= 0 && x < t.SW;
-            pixel[i * A + j] = inside ? t.source + ((at.n * t.SH + y) * t.SW + x) * t.SC : zeros;
-        }
-    transform_pixels<m>(t.SC, [&](int i, int j) { return pixel[i * A + j]; }, v, stride);
+void transform_all_weights(const Context& context, const Conv2d& c, float* u) {
+    constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
+    const bool back = c.pass == ConvPass::backward_data;
+    const int64_t K = back ? c.shape.F : c.shape.C, columns = back ? c.shape.C : c.shape.F;
+    const int64_t blocks = ceil_div(K, 2 * kLanes);
+    parallel_for(context, ceil_div(columns, kPanel) * blocks, [&](int64_t chunk, int) {
+        const int64_t panel = chunk / blocks, k0 = chunk % blocks * 2 * kLanes;
+        const int64_t width = panel_vectors(columns - panel * kPanel) * kLanes;
+        transform_weights<m>(c, panel, k0, minimum(2 * kLanes, K - k0), u + panel * X * K * kPanel + k0 * width,
+                             K * width);
+    });
 }
 
-// A^T p A of one tile for `columns` outputs from channel f on, with bias and activation.
-template <int m>
-PYNET_NOINLINE void transform_output(const Maps& t, const Tile& at, const float* p, int64_t stride, int64_t f,
-                                     int64_t columns, const float* bias, Activation activation, float alpha) {
-    constexpr int A = Winograd<m>::kIn;
-    const int64_t rows_left = minimum(m, t.DH - at.y), columns_left = minimum(m, t.DW - at.x);
-    float* destination = t.destination + ((at.n * t.DH + at.y) * t.DW + at.x) * t.DC + f;
-    for (int64_t j = 0; j < columns; j += kLanes) {
-        const int64_t lanes = columns - j;
-        vfloat half[m][A];
-        PYNET_UNROLL
-        for (int x = 0; x < A; ++x) {
-            vfloat d[A], o[m];
-            PYNET_UNROLL
-            for (int y = 0; y < A; ++y) d[y] = load(p + (y * A + x) * stride + j);
-            Winograd<m>::output(d, o);
-            PYNET_UNROLL
-            for (int y = 0; y < m; ++y) half[y][x] = o[y];
-        }
-        const vfloat add = bias ? load_lanes(bias + f + j, lanes) : vfloat{};
-        PYNET_UNROLL
-        for (int y = 0; y < m; ++y) {
-            if (y >= rows_left) break;
-            vfloat o[m];
-            Winograd<m>::output(half[y], o);
-            float* to = destination + y * t.DW * t.DC + j;
-            PYNET_UNROLL
-            for (int x = 0; x < m; ++x)
-                if (x < columns_left) store_lanes(to + x * t.DC, activate(o[x] + add, activation, alpha), lanes);
-        }
-    }
-}
+// The fused form ---------------------------------------------------------------------------------------------------
 
 struct Plan {
-    int64_t K, columns;         // channels read, channels written
-    int64_t panels, width_all;  // of the columns
-    int64_t chunk;              // tiles of a chunk, a multiple of kTileRows
-    int64_t panels_at_once;     // whose products stay in L2 until they are transformed back
-    int64_t v_row, v_stride, p_stride;
-    int64_t u_panel;  // floats of U of one whole panel
-    int64_t u_block;  // channels transformed at once
+    int64_t chunk;           // tiles of a chunk, a multiple of kTileRows
+    int64_t panels_at_once;  // whose products stay in L2 until they are transformed back
+    int64_t v_row, p_row;    // floats of a tile
+    int64_t v_stride, p_stride;
     int64_t u_floats, each, total;
 };
 
 template <int m>
-Plan plan_of(const Maps& t, int threads) {
+Plan plan_of(const Conv2d& c, const Maps& t, int threads) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
     Plan p;
-    p.K = t.SC, p.columns = t.DC;
-    p.panels = ceil_div(t.DC, kPanel), p.width_all = packed_panels_width(t.DC);
     p.v_row = round_up(t.SC, kLanes);
+    p.panels_at_once = 2;
+    p.p_row = minimum(packed_panels_width(t.DC), p.panels_at_once * kPanel);
     // The transformed tiles fill about half an L2; fewer than 16 tiles would not repay the weights they stream in.
     const int64_t least = round_up(16, kTileRows), most = round_up(32, kTileRows);
     p.chunk = maximum(least, minimum(most, 512 * 1024 / (X * p.v_row * 4) / kTileRows * kTileRows));
     while (p.chunk > kTileRows && ceil_div(t.tiles, p.chunk) < 16) p.chunk -= kTileRows;
-    p.panels_at_once = 2;
     p.v_stride = p.chunk * p.v_row + kGap;
-    p.p_stride = p.chunk * p.panels_at_once * kPanel + kGap;
-    p.u_panel = X * t.SC * kPanel;
-    p.u_block = minimum(t.SC, 64);
-    p.u_floats = round_up(X * t.SC * p.width_all, 16);
-    const int64_t tiles_floats = X * (p.v_stride + p.p_stride), weights_floats = 9 * p.u_block * kPanel;
-    p.each = round_up(maximum(tiles_floats, weights_floats), 16) + kGap;
+    p.p_stride = p.chunk * p.p_row + kGap;
+    p.u_floats = c.packed ? 0 : round_up(weights_size(t, X), 16);
+    p.each = round_up(X * (p.v_stride + p.p_stride), 16) + kGap;
     p.total = p.u_floats + p.v_row + 16 + threads * p.each;
     return p;
 }
 
-// G g G^T of channels [k0, k0 + count) and one panel of outputs: position xi of channel k0 + k starts at
-// to[xi * stride + k * width]. Backward: g is flipped and its channels exchanged. Scratch: 9 * count * width floats.
+// Parts of what the next chunk will read and write are asked for while this one is multiplied.
+struct Ahead {
+    const char *read, *write;
+    int64_t read_step, write_step;  // bytes a part
+};
+
+// Rows of whole maps that tiles [first, first + count) touch.
 template <int m>
-void transform_weights(const Conv2d& c, const Plan& p, int64_t panel, int64_t k0, int64_t count, float* g, float* to,
-                       int64_t stride) {
-    constexpr int A = Winograd<m>::kIn;
-    const int64_t C = c.shape.C, F = c.shape.F;
-    const bool back = c.pass == ConvPass::backward_data;
-    const int64_t columns = minimum(kPanel, p.columns - panel * kPanel), width = panel_vectors(columns) * kLanes;
-    for (int64_t tap = 0; tap < 9; ++tap) {
-        const float* w = c.weight + (back ? 8 - tap : tap) * C * F;
-        if (back)
-            pack_columns(w + panel * kPanel * F + k0, 1, F, count, columns, width, g + tap * count * width);
-        else
-            pack_columns(w + k0 * F + panel * kPanel, F, 1, count, columns, width, g + tap * count * width);
-    }
-    for (int64_t at = 0; at < count * width; at += kLanes) {
-        vfloat half[A][3];
-        PYNET_UNROLL
-        for (int j = 0; j < 3; ++j) {
-            vfloat d[3], o[A];
-            PYNET_UNROLL
-            for (int i = 0; i < 3; ++i) d[i] = load(g + (i * 3 + j) * count * width + at);
-            Winograd<m>::weight(d, o);
-            PYNET_UNROLL
-            for (int i = 0; i < A; ++i) half[i][j] = o[i];
-        }
-        PYNET_UNROLL
-        for (int i = 0; i < A; ++i) {
-            vfloat o[A];
-            Winograd<m>::weight(half[i], o);
-            PYNET_UNROLL
-            for (int j = 0; j < A; ++j) store(to + (i * A + j) * stride + at, o[j]);
-        }
-    }
+Ahead ahead_of(const Maps& t, int64_t first, int64_t count, int64_t parts) {
+    constexpr int64_t kLine = 64;
+    if (first >= t.tiles) return {nullptr, nullptr, 0, 0};
+    const Tile a = tile_at<m>(t, first), b = tile_at<m>(t, minimum(t.tiles, first + count) - 1);
+    const int64_t s0 = (a.n * t.SH + minimum(t.SH, maximum(0, a.y - t.pad_h))) * t.SW,
+                  s1 = (b.n * t.SH + minimum(t.SH, maximum(0, b.y - t.pad_h + m + 2))) * t.SW;
+    const int64_t d0 = (a.n * t.DH + a.y) * t.DW, d1 = (b.n * t.DH + minimum(t.DH, b.y + m)) * t.DW;
+    return {
+        reinterpret_cast<const char*>(t.source + s0 * t.SC), reinterpret_cast<const char*>(t.destination + d0 * t.DC),
+        ceil_div((s1 - s0) * t.SC * 4, parts * kLine) * kLine, ceil_div((d1 - d0) * t.DC * 4, parts * kLine) * kLine};
+}
+
+PYNET_INLINE void fetch(const Ahead& ahead, int64_t part) {
+    for (int64_t i = 0; i < ahead.read_step; i += 64) __builtin_prefetch(ahead.read + part * ahead.read_step + i, 0, 2);
+    for (int64_t i = 0; i < ahead.write_step; i += 64)
+        __builtin_prefetch(ahead.write + part * ahead.write_step + i, 0, 2);
 }
 
 template <int m>
 void run_fused(const Context& context, const Conv2d& c) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
     const Maps t = maps_of<m>(c);
-    const Plan p = plan_of<m>(t, context.threads);
-    float* u = reinterpret_cast<float*>(context.workspace);
-    float* zeros = u + p.u_floats;
+    const Plan p = plan_of<m>(c, t, context.threads);
+    float* own = reinterpret_cast<float*>(context.workspace);
+    float* zeros = own + p.u_floats;
     float* scratch = zeros + round_up(p.v_row, 16);
     for (int64_t i = 0; i < p.v_row; ++i) zeros[i] = 0.0f;
-    const int64_t k_blocks = ceil_div(p.K, p.u_block);
-    parallel_for(context, p.panels * k_blocks, [&](int64_t chunk, int thread) {
-        const int64_t panel = chunk / k_blocks, k0 = chunk % k_blocks * p.u_block;
-        const int64_t width = panel_vectors(p.columns - panel * kPanel) * kLanes;
-        transform_weights<m>(c, p, panel, k0, minimum(p.u_block, p.K - k0), scratch + thread * p.each,
-                             u + panel * p.u_panel + k0 * width, p.K * width);
-    });
+    if (!c.packed) transform_all_weights<m>(context, c, own);
+    const float* u = c.packed ? c.packed : own;
     const bool back = c.pass == ConvPass::backward_data;
     const float* bias = back ? nullptr : c.bias;
     const Activation activation = back ? Activation::none : c.activation;
-    parallel_for(context, ceil_div(t.tiles, p.chunk), [&](int64_t chunk, int thread) {
+    const int64_t panels = ceil_div(t.DC, kPanel), chunks = ceil_div(t.tiles, p.chunk);
+    const int64_t at_once = minimum(context.threads, chunks);
+    parallel_for(context, chunks, [&](int64_t chunk, int thread) {
         float* v = scratch + thread * p.each;
         float* products = v + X * p.v_stride;
         const int64_t first = chunk * p.chunk, count = minimum(p.chunk, t.tiles - first);
-        for (int64_t i = 0; i < count; ++i)
-            transform_input<m>(t, tile_at<m>(t, first + i), zeros, v + i * p.v_row, p.v_stride);
-        for (int64_t panel = 0; panel < p.panels; panel += p.panels_at_once) {
-            const int64_t last = minimum(p.panels, panel + p.panels_at_once), row = p.panels_at_once * kPanel;
-            for (int64_t q = panel; q < last; ++q) {
-                const int vectors = panel_vectors(p.columns - q * kPanel);
-                const float* weights = u + q * p.u_panel;
-                for (int64_t xi = 0; xi < X; ++xi)
-                    for (int64_t i = 0; i < count; i += kTileRows)
-                        tile_for<true>(minimum(kTileRows, count - i), vectors)(
-                            p.K, v + xi * p.v_stride + i * p.v_row, p.v_row, weights + xi * p.K * vectors * kLanes,
-                            vectors * kLanes, products + xi * p.p_stride + i * row + (q - panel) * kPanel, row, false);
+        const Ahead ahead = ahead_of<m>(t, first + at_once * p.chunk, p.chunk, X);
+        for_tiles<m>(t, first, count,
+                     [&](int64_t i, const Tile& at) { transform_input<m>(t, at, zeros, v + i * p.v_row, p.v_stride); });
+        for (int64_t panel = 0; panel < panels; panel += p.panels_at_once) {
+            const int64_t last = minimum(panels, panel + p.panels_at_once);
+            for (int64_t xi = 0; xi < X; ++xi) {
+                for (int64_t q = panel; q < last; ++q) {
+                    const int vectors = panel_vectors(t.DC - q * kPanel);
+                    const float* weights = u + q * X * t.SC * kPanel + xi * t.SC * vectors * kLanes;
+                    multiply_panel(count, t.SC, vectors, v + xi * p.v_stride, p.v_row, weights,
+                                   products + xi * p.p_stride + (q - panel) * kPanel, p.p_row, false);
+                }
+                if (last == panels) fetch(ahead, xi);
             }
-            const int64_t f = panel * kPanel, columns = minimum((last - panel) * kPanel, p.columns - f);
-            for (int64_t i = 0; i < count; ++i)
-                transform_output<m>(t, tile_at<m>(t, first + i), products + i * row, p.p_stride, f, columns, bias,
-                                    activation, c.alpha);
+            const int64_t f = panel * kPanel, columns = minimum((last - panel) * kPanel, t.DC - f);
+            for_tiles<m>(t, first, count, [&](int64_t i, const Tile& at) {
+                transform_output<m>(t, at, products + i * p.p_row, p.p_stride, f, columns, bias, activation, c.alpha);
+            });
         }
     });
 }
@@ -260,7 +188,7 @@ constexpr int64_t kBlockTiles = 128, kChunkTiles = 64, kBlockChannels = 64;
 template <int m>
 bool is_blocked(const Maps& t) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
-    return X * t.SC * packed_panels_width(t.DC) * 4 > kLargeWeights;
+    return weights_size(t, X) * 4 > kLargeWeights;
 }
 
 struct BlockedPlan {
@@ -274,7 +202,7 @@ BlockedPlan blocked_plan(const Maps& t, int threads) {
     p.v_row = round_up(t.SC, kLanes) + kGap;
     p.v_stride = minimum(kBlockTiles, t.tiles) * p.v_row + kGap;
     p.u_stride = kBlockChannels * kPanel + kGap, p.p_stride = kChunkTiles * kPanel + kGap;
-    p.each = X * (p.u_stride + p.p_stride) + 9 * kBlockChannels * kPanel + kGap;
+    p.each = X * (p.u_stride + p.p_stride) + kGap;
     p.total = X * p.v_stride + p.v_row + threads * p.each;
     return p;
 }
@@ -284,7 +212,6 @@ void run_blocked(const Context& context, const Conv2d& c) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
     const Maps t = maps_of<m>(c);
     const BlockedPlan b = blocked_plan<m>(t, context.threads);
-    const Plan p = plan_of<m>(t, context.threads);
     float* v = reinterpret_cast<float*>(context.workspace);
     float* zeros = v + X * b.v_stride;
     float* scratch = zeros + b.v_row;
@@ -292,196 +219,33 @@ void run_blocked(const Context& context, const Conv2d& c) {
     const bool back = c.pass == ConvPass::backward_data;
     const float* bias = back ? nullptr : c.bias;
     const Activation activation = back ? Activation::none : c.activation;
+    const int64_t panels = ceil_div(t.DC, kPanel);
     for (int64_t block = 0; block < t.tiles; block += kBlockTiles) {
         const int64_t tiles = minimum(kBlockTiles, t.tiles - block), chunks = ceil_div(tiles, kChunkTiles);
         parallel_for(context, tiles, [&](int64_t i, int) {
             transform_input<m>(t, tile_at<m>(t, block + i), zeros, v + i * b.v_row, b.v_stride);
         });
-        parallel_for(context, p.panels * chunks, [&](int64_t chunk, int thread) {
+        parallel_for(context, panels * chunks, [&](int64_t chunk, int thread) {
             const int64_t panel = chunk / chunks, first = chunk % chunks * kChunkTiles,
                           count = minimum(kChunkTiles, tiles - first);
-            const int64_t columns = minimum(kPanel, p.columns - panel * kPanel);
+            const int64_t columns = minimum(kPanel, t.DC - panel * kPanel);
             const int vectors = panel_vectors(columns);
             const int64_t width = vectors * kLanes;
             float* u = scratch + thread * b.each;
             float* products = u + X * b.u_stride;
-            float* g = products + X * b.p_stride;
-            for (int64_t k = 0; k < p.K; k += kBlockChannels) {
-                const int64_t channels = minimum(kBlockChannels, p.K - k);
-                transform_weights<m>(c, p, panel, k, channels, g, u, b.u_stride);
+            for (int64_t k = 0; k < t.SC; k += kBlockChannels) {
+                const int64_t channels = minimum(kBlockChannels, t.SC - k);
+                transform_weights<m>(c, panel, k, channels, u, b.u_stride);
                 for (int64_t xi = 0; xi < X; ++xi)
-                    for (int64_t i = 0; i < count; i += kTileRows)
-                        tile_for<true>(minimum(kTileRows, count - i), vectors)(
-                            channels, v + xi * b.v_stride + (first + i) * b.v_row + k, b.v_row, u + xi * b.u_stride,
-                            width, products + xi * b.p_stride + i * width, width, k > 0);
+                    multiply_panel(count, channels, vectors, v + xi * b.v_stride + first * b.v_row + k, b.v_row,
+                                   u + xi * b.u_stride, products + xi * b.p_stride, width, k > 0);
             }
-            for (int64_t i = 0; i < count; ++i)
-                transform_output<m>(t, tile_at<m>(t, block + first + i), products + i * width, b.p_stride,
-                                    panel * kPanel, columns, bias, activation, c.alpha);
+            for_tiles<m>(t, block + first, count, [&](int64_t i, const Tile& at) {
+                transform_output<m>(t, at, products + i * width, b.p_stride, panel * kPanel, columns, bias, activation,
+                                    c.alpha);
+            });
         });
     }
-}
-
-// Backward-weight ------------------------------------------------------------------------------------------------
-
-// A dout A^T of one tile, like transform_input; destination pixels that do not exist count as zero.
-template <int m>
-PYNET_NOINLINE void transform_gradient(const Maps& t, const float* dout, const Tile& at, const float* zeros, float* d,
-                                       int64_t stride) {
-    constexpr int A = Winograd<m>::kIn;
-    const float* pixel[m * m];
-    for (int64_t i = 0; i < m; ++i)
-        for (int64_t j = 0; j < m; ++j) {
-            const bool inside = at.y + i < t.DH && at.x + j < t.DW;
-            pixel[i * m + j] = inside ? dout + ((at.n * t.DH + at.y + i) * t.DW + at.x + j) * t.DC : zeros;
-        }
-    for (int64_t f = 0; f < t.DC; f += kLanes) {
-        const int64_t lanes = t.DC - f;
-        vfloat half[A][m];
-        PYNET_UNROLL
-        for (int j = 0; j < m; ++j) {
-            vfloat y[m], o[A];
-            PYNET_UNROLL
-            for (int i = 0; i < m; ++i) y[i] = load_lanes(pixel[i * m + j] + f, lanes);
-            Winograd<m>::output_adjoint(y, o);
-            PYNET_UNROLL
-            for (int i = 0; i < A; ++i) half[i][j] = o[i];
-        }
-        PYNET_UNROLL
-        for (int i = 0; i < A; ++i) {
-            vfloat o[A];
-            Winograd<m>::output_adjoint(half[i], o);
-            PYNET_UNROLL
-            for (int j = 0; j < A; ++j) store(d + (i * A + j) * stride + f, o[j]);
-        }
-    }
-}
-
-// Two forms. Small weights: tiles are cut into fixed parts, each with a dU of its own in L2. Large weights: the tiles
-// of a block are all transformed first, then a chunk owns a position and a block of rows of dU and nothing is added
-// twice.
-struct WeightPlan {
-    int64_t parts;                // 0: the shared form
-    int64_t chunk;                // tiles transformed at once, by one thread (parts) or by all (shared)
-    int64_t v_row, d_row, width;  // floats of a tile's row in V, in D, and of a row of dU
-    int64_t v_stride, d_stride, u_stride;
-    int64_t rows;                    // shared: rows of dU a chunk owns
-    int64_t du, tiles, each, total;  // floats: all of dU; where V and D start
-};
-
-template <int m>
-WeightPlan weight_plan(const Maps& t, int threads) {
-    constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
-    WeightPlan p;
-    p.v_row = round_up(t.SC, kLanes), p.d_row = round_up(t.DC, kLanes), p.width = p.d_row;
-    p.u_stride = t.SC * p.width + kGap;
-    const bool small = t.SC * t.DC <= 4096;
-    if (small) {
-        p.parts = maximum(1, minimum(16, t.tiles / 64));
-        p.chunk = 32;
-    } else {
-        p.parts = 0;
-        // V and D of a block stay in L3.
-        p.chunk = maximum(64, minimum(t.tiles, (12 << 20) / (X * (p.v_row + p.d_row) * 4)));
-    }
-    p.v_stride = p.chunk * p.v_row + kGap, p.d_stride = p.chunk * p.d_row + kGap;
-    p.rows = round_up(maximum(1, minimum(t.SC, 64)), kTileRows);
-    p.du = round_up(maximum(1, p.parts) * X * p.u_stride, 16);
-    p.tiles = p.du + round_up(maximum(p.v_row, p.d_row), 16);
-    p.each = round_up(X * (p.v_stride + p.d_stride), 16);
-    p.total = p.tiles + (p.parts ? threads : 1) * p.each;
-    return p;
-}
-
-// dU[row][column] (+)= sum over `count` tiles of V[tile][row] * D[tile][column], rows [r0, r1).
-void multiply_rows(const WeightPlan& p, int64_t count, int64_t r0, int64_t r1, const float* v, const float* d,
-                   float* du, bool accumulate) {
-    for (int64_t f = 0; f < p.width; f += kPanel) {
-        const int vectors = panel_vectors(p.width - f);
-        for (int64_t row = r0; row < r1; row += kTileRows)
-            tile_for<false>(minimum(kTileRows, r1 - row), vectors)(count, v + row, p.v_row, d + f, p.d_row,
-                                                                   du + row * p.width + f, p.width, accumulate);
-    }
-}
-
-// dw = G^T dU G, the parts of dU added in order.
-template <int m>
-void finish_weights(const Context& context, const Conv2d& c, const WeightPlan& p, const float* du) {
-    constexpr int A = Winograd<m>::kIn, X = A * A;
-    const int64_t C = c.shape.C, F = c.shape.F;
-    parallel_for(context, C, [&](int64_t row, int) {
-        for (int64_t f = 0; f < F; f += kLanes) {
-            vfloat half[3][A];
-            PYNET_UNROLL
-            for (int j = 0; j < A; ++j) {
-                vfloat u[A], o[3];
-                PYNET_UNROLL
-                for (int i = 0; i < A; ++i) {
-                    const float* from = du + (i * A + j) * p.u_stride + row * p.width + f;
-                    u[i] = load(from);
-                    for (int64_t part = 1; part < p.parts; ++part) u[i] += load(from + part * X * p.u_stride);
-                }
-                Winograd<m>::weight_adjoint(u, o);
-                PYNET_UNROLL
-                for (int i = 0; i < 3; ++i) half[i][j] = o[i];
-            }
-            PYNET_UNROLL
-            for (int i = 0; i < 3; ++i) {
-                vfloat o[3];
-                Winograd<m>::weight_adjoint(half[i], o);
-                PYNET_UNROLL
-                for (int j = 0; j < 3; ++j) store_lanes(c.weight + ((i * 3 + j) * C + row) * F + f, o[j], F - f);
-            }
-        }
-    });
-}
-
-template <int m>
-void run_weight(const Context& context, const Conv2d& c) {
-    constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
-    const Maps t = maps_of<m>(c);
-    const WeightPlan p = weight_plan<m>(t, context.threads);
-    float* du = reinterpret_cast<float*>(context.workspace);
-    float* zeros = du + p.du;
-    for (int64_t i = 0; i < maximum(p.v_row, p.d_row); ++i) zeros[i] = 0.0f;
-    if (p.parts) {
-        parallel_for(context, p.parts, [&](int64_t part, int thread) {
-            float* v = du + p.tiles + thread * p.each;
-            float* d = v + X * p.v_stride;
-            const int64_t first = t.tiles * part / p.parts, last = t.tiles * (part + 1) / p.parts;
-            for (int64_t tile = first; tile < last; tile += p.chunk) {
-                const int64_t count = minimum(p.chunk, last - tile);
-                for (int64_t i = 0; i < count; ++i) {
-                    const Tile at = tile_at<m>(t, tile + i);
-                    transform_input<m>(t, at, zeros, v + i * p.v_row, p.v_stride);
-                    transform_gradient<m>(t, c.out, at, zeros, d + i * p.d_row, p.d_stride);
-                }
-                for (int64_t xi = 0; xi < X; ++xi)
-                    multiply_rows(p, count, 0, t.SC, v + xi * p.v_stride, d + xi * p.d_stride,
-                                  du + (part * X + xi) * p.u_stride, tile > first);
-            }
-        });
-    } else {
-        float* v = du + p.tiles;
-        float* d = v + X * p.v_stride;
-        const int64_t row_blocks = ceil_div(t.SC, p.rows);
-        for (int64_t tile = 0; tile < t.tiles; tile += p.chunk) {
-            const int64_t count = minimum(p.chunk, t.tiles - tile);
-            parallel_for(context, ceil_div(count, 4), [&](int64_t four, int) {
-                for (int64_t i = four * 4; i < minimum(count, four * 4 + 4); ++i) {
-                    const Tile at = tile_at<m>(t, tile + i);
-                    transform_input<m>(t, at, zeros, v + i * p.v_row, p.v_stride);
-                    transform_gradient<m>(t, c.out, at, zeros, d + i * p.d_row, p.d_stride);
-                }
-            });
-            parallel_for(context, X * row_blocks, [&](int64_t chunk, int) {
-                const int64_t xi = chunk / row_blocks, r0 = chunk % row_blocks * p.rows;
-                multiply_rows(p, count, r0, minimum(t.SC, r0 + p.rows), v + xi * p.v_stride, d + xi * p.d_stride,
-                              du + xi * p.u_stride, tile > 0);
-            });
-        }
-    }
-    finish_weights<m>(context, c, p, du);
 }
 
 // The list's entries -----------------------------------------------------------------------------------------------
@@ -507,16 +271,15 @@ bool prefer(const Conv2d& c) {
 template <int m>
 size_t workspace(const Conv2d& c, int threads) {
     const Maps t = maps_of<m>(c);
-    const int64_t floats = c.pass == ConvPass::backward_weight ? weight_plan<m>(t, threads).total
-                           : is_blocked<m>(t)                  ? blocked_plan<m>(t, threads).total
-                                                               : plan_of<m>(t, threads).total;
+    if (c.pass == ConvPass::backward_weight) return winograd_weight_workspace<m>(c, threads);
+    const int64_t floats = is_blocked<m>(t) ? blocked_plan<m>(t, threads).total : plan_of<m>(c, t, threads).total;
     return static_cast<size_t>(floats) * sizeof(float);
 }
 
 template <int m>
 void run(const Context& context, const Conv2d& c) {
     if (c.pass == ConvPass::backward_weight)
-        run_weight<m>(context, c);
+        winograd_weight<m>(context, c);
     else if (is_blocked<m>(maps_of<m>(c)))
         run_blocked<m>(context, c);
     else

@@ -13,7 +13,8 @@ struct Winograd;
 
 template <>
 struct Winograd<2> {
-    static constexpr int kOut = 2, kIn = 4;
+    static constexpr int kIn = 4;
+    static constexpr int kInputGroups[] = {0b1111};  // rows of B^T d B that are computed together
 
     static PYNET_INLINE void input(const vfloat* d, vfloat* o) {  // B^T d
         o[0] = d[0] - d[2];
@@ -48,16 +49,17 @@ struct Winograd<2> {
 
 template <>
 struct Winograd<4> {
-    static constexpr int kOut = 4, kIn = 6;
+    static constexpr int kIn = 6;
+    static constexpr int kInputGroups[] = {0b011110, 0b100001};
 
     static PYNET_INLINE void input(const vfloat* d, vfloat* o) {
-        const vfloat a = d[4] - 4.0f * d[2], b = d[3] - 4.0f * d[1], c = d[4] - d[2], e = 2.0f * (d[3] - d[1]);
-        o[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
+        const vfloat a = d[4] - 4.0f * d[2], b = d[3] - 4.0f * d[1], c = d[4] - d[2], e = d[3] - d[1];
+        o[0] = c + 4.0f * (d[0] - d[2]);
         o[1] = a + b;
         o[2] = a - b;
-        o[3] = c + e;
-        o[4] = c - e;
-        o[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+        o[3] = c + 2.0f * e;
+        o[4] = c - 2.0f * e;
+        o[5] = (d[5] - d[3]) - 4.0f * e;
     }
     static PYNET_INLINE void output(const vfloat* p, vfloat* o) {
         const vfloat s = p[1] + p[2], t = p[1] - p[2], u = p[3] + p[4], v = p[3] - p[4];
