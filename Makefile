@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCES := $(shell find csrc cmake -type f 2>/dev/null) CMakeLists.txt pyproject.toml
 
-.PHONY: help demo test test-slow lint format bench stubs wheel clean prerequisites
+.PHONY: help demo test test-slow lint format bench bench-sweep stubs wheel clean prerequisites
 
 help:
 	@echo "make demo       build, train on real images, show the result"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-slow  the long tests too"
 	@echo "make lint       ruff, clang-format, mypy, stub drift"
 	@echo "make bench      figures beside PyTorch into bench/RESULTS.md (PYNET_TORCH_PYTHON names its python)"
+	@echo "make bench-sweep  two hundred random convolution layers beside PyTorch, ten minutes a thread count"
 	@echo "make wheel      a wheel in dist/"
 
 prerequisites:
@@ -58,6 +59,9 @@ stubs: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench
+
+bench-sweep: $(VENV)/dev.stamp
+	$(BIN)/python -m bench sweep
 
 wheel: $(VENV)/dev.stamp
 	$(BIN)/python -m build --wheel

@@ -1,6 +1,6 @@
 """Command line of the benchmarks.
 
-`python -m bench` runs everything with 1 and 2 threads and writes bench/RESULTS.md;
+`python -m bench` runs everything but the long `sweep` with 1 and 2 threads and writes bench/RESULTS.md;
 `python -m bench conv2d steps --threads 2` runs two of them, `python -m bench steps --only ResNet` the cases
 whose label matches; `python -m bench --quick` shows in some minutes that all of them work, and writes
 nothing.
@@ -15,17 +15,22 @@ from pathlib import Path
 
 from bench import report
 from bench.processes import ROOT, Settings, find_torch
-from bench.runner import NAMES, run_bench
+from bench.runner import LONG, NAMES, run_bench
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line's options; errors end the process with a sentence."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="pynet beside PyTorch, in turn")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(NAMES)} (default: all)")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of: {', '.join(NAMES)} (default: all but {', '.join(LONG)})",
+    )
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="thread counts (default: 1 2)")
     parser.add_argument("--torch-python", help="interpreter that has PyTorch (or PYNET_TORCH_PYTHON)")
     parser.add_argument("--only", default="", metavar="REGEX", help="cases whose label matches")
-    parser.add_argument("--rounds", type=int, help="rounds a case (default: 7; quick: 2)")
+    parser.add_argument("--rounds", type=int, help="rounds a case (default: 7, sweep: 3; quick: 2)")
     parser.add_argument(
         "--compile-seconds", type=float, help="limit for compiling a net; 0: none (default: 900; quick: 0)"
     )
@@ -53,8 +58,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return Settings(
         torch_python=python,
         torch_reason=reason,
-        rounds=options.rounds or (2 if options.quick else 7),
-        block_seconds=0.01 if options.quick else 0.1,
+        rounds=options.rounds or (2 if options.quick else 0),
+        block_seconds=0.01 if options.quick else 0.0,
         compile_seconds=compile_seconds,
         quick=options.quick,
         only=options.only,
@@ -77,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
         if threads > cores:
             print(f"{threads} threads: left out, this process may use {cores} cores")
             continue
-        for name in options.names or NAMES:
+        for name in options.names or [name for name in NAMES if name not in LONG]:
             print(f"{name}, {threads} thread{'s' if threads > 1 else ''}", flush=True)
             result = run_bench(name, threads, settings)
             if not any("pynet" in row["times"] for row in result["rows"]):

@@ -22,7 +22,7 @@ Shape = tuple[int, ...]
 
 
 def _case(label: str, x: Shape, weight: Shape, stride: int, padding: int, groups: int) -> Case:
-    params = {"x": x, "weight": weight, "stride": stride, "padding": padding, "groups": groups}
+    params = {"x": x, "weight": weight, "stride": stride, "padding": (padding, padding), "groups": groups}
     return Case(f"{label}: {shapes.text(x)} * {shapes.text(weight)}", params)
 
 
@@ -32,23 +32,23 @@ CASES = [
 ]
 
 
-def _out_shape(x: Shape, weight: Shape, stride: int, padding: int) -> Shape:
-    return (x[0], weight[0], *((x[i] + 2 * padding - weight[i]) // stride + 1 for i in (2, 3)))
+def _out_shape(x: Shape, weight: Shape, stride: int, padding: Shape) -> Shape:
+    return (x[0], weight[0], *((x[i] + 2 * padding[i - 2] - weight[i]) // stride + 1 for i in (2, 3)))
 
 
-def flops(x: Shape, weight: Shape, stride: int, padding: int, groups: int) -> dict[str, float]:
+def flops(x: Shape, weight: Shape, stride: int, padding: Shape, groups: int) -> dict[str, float]:
     """Of the direct algorithm, padding included."""
     out = _out_shape(x, weight, stride, padding)
     return dict.fromkeys(PASSES, 2.0 * math.prod(out) * math.prod(weight[1:]))
 
 
 def prepare(
-    fw: Framework, x: Shape, weight: Shape, stride: int, padding: int, groups: int
+    fw: Framework, x: Shape, weight: Shape, stride: int, padding: Shape, groups: int
 ) -> dict[str, Callable[[], Any]]:
     """The three directions."""
     out = _out_shape(x, weight, stride, padding)
     image, filters, dout = numbers(*x), numbers(*weight, seed=1), numbers(*out, seed=2)
-    steps, pads = (stride, stride), (padding, padding)
+    steps, pads = (stride, stride), padding
     if fw.name == "pynet":
         core, image, filters, dout = fw.core, nhwc(image), hwio(filters), nhwc(dout)
         geometry = (steps, pads, (1, 1), groups)

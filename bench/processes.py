@@ -34,12 +34,14 @@ class WorkerError(RuntimeError):
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run is made; `torch_python` None leaves the peer out for the reason `torch_reason`."""
+    """How a run is made; `torch_python` None leaves the peer out for the reason `torch_reason`; 0 rounds or
+    block_seconds: as many as the benchmark sets itself.
+    """
 
     torch_python: str | None = None
     torch_reason: str = ""
-    rounds: int = 7
-    block_seconds: float = 0.1
+    rounds: int = 0
+    block_seconds: float = 0.0
     compile_seconds: float = 900.0
     quick: bool = False
     only: str = ""

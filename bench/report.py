@@ -7,6 +7,7 @@ its date and versions.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -104,9 +105,10 @@ def section(result: dict[str, Any]) -> str:
         facts.append("**a quick run: it shows that the benchmark works, its figures mean little**")
     parts = [f"## {result['title']}, {result['threads']} thread" + ("s" if result["threads"] > 1 else "")]
     parts += [textwrap.fill(result["about"], 110), "\n".join(f"- {fact}" for fact in facts)]
-    parts.append(table(result["rows"]) if result["rows"] else "Nothing could be measured.")
+    summary = getattr(importlib.import_module(f"bench.bench_{result['bench']}"), "summary", None)
+    parts.append((summary or table)(result["rows"]) if result["rows"] else "Nothing could be measured.")
     ratios = [row["ratio"]["value"] for row in result["rows"] if "ratio" in row]
-    if ratios:
+    if ratios and not summary:
         parts.append(
             f"Geometric mean of the ratios {geometric_mean(ratios):.2f}, smallest {min(ratios):.2f}."
         )
@@ -129,6 +131,16 @@ def replace_section(text: str, name: str, body: str) -> str:
     return HEAD + "\n" + "\n\n".join(blocks) + "\n"
 
 
+def dump(results: dict[str, dict[str, Any]]) -> str:
+    """JSON with a line for every row."""
+    texts = []
+    for name, result in sorted(results.items()):
+        facts = json.dumps({k: v for k, v in result.items() if k != "rows"}, sort_keys=True)
+        rows = ",\n  ".join(json.dumps(row, sort_keys=True) for row in result["rows"])
+        texts.append(f'{json.dumps(name)}: {facts[:-1]}, "rows": [\n  {rows}\n]}}')
+    return "{\n" + ",\n".join(texts) + "\n}\n"
+
+
 def update(path: Path, result: dict[str, Any]) -> None:
     """Put one result into RESULTS.md at `path` and into results.json beside it."""
     result = {**result, "machine": machine()}
@@ -138,4 +150,4 @@ def update(path: Path, result: dict[str, Any]) -> None:
     store = path.with_name("results.json")
     known = json.loads(store.read_text()) if store.exists() else {}
     known[key(result)] = result
-    store.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    store.write_text(dump(known))

@@ -185,6 +185,7 @@ def test_report_replaces_its_section_and_keeps_the_others(tmp_path):
     assert sorted(stored) == ["gemm, threads=1", "gemm, threads=2", "optim, threads=1"]
     assert stored["gemm, threads=1"]["rows"][0]["ratio"]["value"] == pytest.approx(6.0)
     assert stored["gemm, threads=1"]["machine"]["model"]
+    assert len((tmp_path / "results.json").read_text().splitlines()) == 2 + 3 * 3  # a line a row
 
 
 def test_report_writing_twice_changes_nothing(tmp_path):
@@ -209,6 +210,48 @@ def test_section_names_date_machine_versions_notes_and_marks_the_best_mode():
     assert "| 8 x 8 | multiply | 1.00 | **3.00** | 3.00 (3.00-3.00) | 100 | 40% |" in text
     assert "quick run" not in text
     assert "quick run" in report.section({**result(), "quick": True, "machine": report.machine()})
+
+
+def test_slow_ratios_of_the_sweep_are_measured_again_and_the_second_result_counts(monkeypatch):
+    asked: list[int] = []
+
+    def measure(workers, name, rounds, seconds):
+        asked.append(rounds)
+        ours = 2.0 if len(asked) == 1 else 0.5
+        return {"pynet": timing.summarise([[ours]]), "eager": timing.summarise([[1.0]])}
+
+    class FakeSession:
+        settings = processes.Settings(rounds=3)
+
+        def build(self, *arguments: Any) -> dict[str, float]:
+            return {"forward": 1.0}
+
+        def worker(self, mode: str) -> str:
+            return mode
+
+    monkeypatch.setattr(runner, "measure_in_turn", measure)
+    (row,) = runner.run_case(FakeSession(), "sweep", 0, peak=None)
+    sweep = importlib.import_module("bench.bench_sweep")
+    assert asked == [3, sweep.AGAIN_ROUNDS]
+    assert row["first_ratio"] == 0.5 and row["ratio"]["value"] == 2.0
+    asked.clear()
+    (row,) = runner.run_case(FakeSession(), "conv2d", 0, peak=None)
+    assert asked == [3] and row["ratio"]["value"] == 0.5 and "first_ratio" not in row
+
+
+def test_sweep_summary_has_means_of_kinds_and_passes_and_the_worst_first():
+    sweep = importlib.import_module("bench.bench_sweep")
+
+    def row(case: str, name: str, ratio: float) -> dict[str, Any]:
+        times = {"pynet": timing.summarise([[1e-3]]), "eager": timing.summarise([[ratio * 1e-3]])}
+        return runner.make_row(case, name, times, flops=1e8, peak=None)
+
+    rows = [row("1x1: a", "forward", 2.0), row("1x1: b", "forward", 0.5), row("3x3: c", "backward data", 8.0)]
+    text = sweep.summary(rows)
+    assert "| 1x1 | 2 | 1.00 (0.50) | - | - | 1.00 (0.50) |" in text
+    assert "| **all** | 3 | 1.00 (0.50) | 8.00 (8.00) | - | 2.00 (0.50) |" in text
+    assert "1 stayed below 0.95" in text
+    assert text.index("1x1: b") < text.index("1x1: a") < text.index("3x3: c")
 
 
 def test_table_without_a_peer_has_no_ratio():
