@@ -139,7 +139,8 @@ struct BatchNorm {
 
 struct BatchNormGradients {
     const float* dout;
-    const float* out;
+    const float* dout2;  // a second summand, or null
+    const float* out;    // or null: where no residual was added, x tells it
     float* dx;
     float* dweight;
     float* dbias;

@@ -874,6 +874,70 @@ def test_dropped_pending_work_never_runs():
     assert runs == []
 
 
+# --- summands ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("users", [2, 3, 4])
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("watch", ["hook", "retain", "target"])
+def test_summands_give_the_bits_of_their_sum(dtype, users, residual, watch):
+    rng = np.random.default_rng(0)
+    x, w, b, s = (
+        pynet.tensor(rng.standard_normal(shape).astype(dtype), requires_grad=True)
+        for shape in ((4, 3, 5, 5), (3,), (3,), (4, 3, 5, 5))
+    )
+    factors = [pynet.tensor(rng.standard_normal((4, 3, 5, 5)).astype(dtype)) for _ in range(users)]
+    inputs = [x, w, b] + [s] * residual
+
+    def gradients(watched):
+        y = ops.batch_norm(x * 1.0, None, None, w, b, training=True)
+        y = pynet.relu(y + s * 1.0 if residual else y)
+        seen = []
+        if watched and watch == "hook":
+            y.register_hook(lambda g: seen.append(g.array.copy()))
+        if watched and watch == "retain":
+            y.retain_grad()
+        loss = sum((y * f).sum() for f in factors)
+        wanted = inputs + [y] * (watched and watch == "target")
+        if watch == "target":
+            found = [g.array for g in autograd.grad(loss, wanted)]
+            seen += found[len(inputs) :]
+        else:
+            for t in inputs:
+                t.grad = None
+            loss.backward()
+            found = [t.grad.array for t in inputs]
+            seen += [y.grad.array] if y.grad is not None else []
+        return found[: len(inputs)], seen
+
+    plain, nothing = gradients(False)
+    summed, seen = gradients(True)
+    assert nothing == [] and len(seen) == 1
+    np.testing.assert_allclose(seen[0], sum(f.array for f in factors), rtol=1e-5, atol=1e-6)
+    for got, expected in zip(plain, summed, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_only_an_operation_that_takes_two_gets_summands():
+    received = []
+
+    def operation(takes_two):
+        def backward(dout, saved, needs):
+            received.append(dout)
+            return (dout[0] + dout[1] if type(dout) is tuple else dout,)
+
+        return Operation("seen", lambda a: (a * 1.0, ()), backward, takes_two=takes_two)
+
+    x = leaf(3)
+    for takes_two in (True, False):
+        for users in (1, 2, 3):
+            y = record(operation(takes_two), (x * 1.0,))
+            sum((y * float(i + 1)).sum() for i in range(users)).backward()
+            assert type(received[-1]) is (tuple if takes_two and users > 1 else np.ndarray)
+    np.testing.assert_allclose(x.grad.array, 2 * (1 + 3 + 6))
+
+
 # --- threads ----------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ namespace {
 // The arguments that forward and backward share, converted and checked.
 struct Checked {
     py::array x, mean, var;
-    OptionalArray weight;
+    OptionalArray weight, bias;
     BatchNorm norm;
 };
 
@@ -18,18 +18,19 @@ py::array channels_input(const py::array& a, int64_t C, const char* name) {
 }
 
 Checked checked(const py::array& x_in, const py::array& mean, const py::array& var, const OptionalArray& weight,
-                double eps, const std::string& activation, float alpha) {
+                const OptionalArray& bias, double eps, const std::string& activation, float alpha) {
     const py::array x = input(x_in, 4, Order::nhwc, "x");
     const int64_t C = x.shape(1);
-    Checked a{x, channels_input(mean, C, "batch_norm: mean"), channels_input(var, C, "batch_norm: var"), {}, {}};
+    Checked a{x, channels_input(mean, C, "batch_norm: mean"), channels_input(var, C, "batch_norm: var"), {}, {}, {}};
     if (weight) a.weight = channels_input(*weight, C, "batch_norm: weight");
+    if (bias) a.bias = channels_input(*bias, C, "batch_norm: bias");
     a.norm = BatchNorm{x.shape(0) * x.shape(2) * x.shape(3),
                        C,
                        floats(a.x),
                        floats(a.mean),
                        floats(a.var),
                        floats(a.weight),
-                       nullptr,
+                       floats(a.bias),
                        nullptr,
                        static_cast<float>(eps),
                        activation_of(activation),
@@ -62,13 +63,11 @@ std::tuple<py::array, py::array> batch_norm_statistics(const py::array& x_in) {
 }
 
 py::array batch_norm_forward(const py::array& x, const py::array& mean, const py::array& var,
-                             const OptionalArray& weight, const OptionalArray& bias_in, double eps,
+                             const OptionalArray& weight, const OptionalArray& bias, double eps,
                              const OptionalArray& residual_in, const std::string& activation, float alpha) {
-    Checked a = checked(x, mean, var, weight, eps, activation, alpha);
-    OptionalArray bias, residual;
-    if (bias_in) bias = channels_input(*bias_in, a.norm.C, "batch_norm: bias");
+    Checked a = checked(x, mean, var, weight, bias, eps, activation, alpha);
+    OptionalArray residual;
     if (residual_in) residual = activation_input(*residual_in, a.x, "batch_norm: residual");
-    a.norm.bias = floats(bias);
     a.norm.residual = floats(residual);
     const py::array out = new_array(shape_of(a.x), Order::nhwc);
     run(a.norm.rows, a.norm.C,
@@ -77,21 +76,20 @@ py::array batch_norm_forward(const py::array& x, const py::array& mean, const py
 }
 
 std::tuple<py::array, py::array, py::array, OptionalArray> batch_norm_backward(
-    const py::array& dout_in, const py::array& x, const OptionalArray& out_in, const py::array& mean,
-    const py::array& var, const OptionalArray& weight, double eps, const std::string& activation, float alpha,
-    bool training, bool needs_residual) {
-    const Checked a = checked(x, mean, var, weight, eps, activation, alpha);
+    const py::array& dout_in, const OptionalArray& dout2_in, const py::array& x, const OptionalArray& out_in,
+    const py::array& mean, const py::array& var, const OptionalArray& weight, const OptionalArray& bias, double eps,
+    const std::string& activation, float alpha, bool training, bool needs_residual) {
+    const Checked a = checked(x, mean, var, weight, bias, eps, activation, alpha);
     const py::array dout = activation_input(dout_in, a.x, "batch_norm backward: dout");
-    OptionalArray out;
-    if (a.norm.activation != Activation::none) {
-        require(out_in.has_value(), "batch_norm backward: the activation " + activation + " needs out");
-        out = activation_input(*out_in, a.x, "batch_norm backward: out");
-    }
+    OptionalArray dout2, out;
+    if (dout2_in) dout2 = activation_input(*dout2_in, a.x, "batch_norm backward: dout2");
+    if (out_in) out = activation_input(*out_in, a.x, "batch_norm backward: out");
     const py::array dx = new_array(shape_of(a.x), Order::nhwc), dweight = new_array({a.norm.C}),
                     dbias = new_array({a.norm.C});
     OptionalArray dresidual;
     if (needs_residual) dresidual = new_array(shape_of(a.x), Order::nhwc);
     const BatchNormGradients gradients{floats(dout),
+                                       floats(dout2),
                                        floats(out),
                                        mutable_floats(dx),
                                        mutable_floats(dweight),

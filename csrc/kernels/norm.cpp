@@ -5,6 +5,8 @@
 // vectors; per-channel coefficients are repeated accordingly, and the few rows left over are a flat tail.
 // Statistics: mean and sum of squared differences of short runs of rows, two passes while they lie in L1,
 // merged pairwise (Chan, Golub & LeVeque 1979): accurate for any mean, one read of memory.
+// The gradient before the activation is computed in both backward passes rather than stored; the activation's slope
+// follows from the output, or from x by the forward pass's own expression, which spares reading the output.
 // Threads: fixed blocks of wide rows; partial results are merged in block order, in double precision.
 // Aliasing: none allowed. Workspace: batch_norm_workspace() bytes.
 // Source: Ioffe & Szegedy 2015.
@@ -20,6 +22,7 @@ namespace {
 
 constexpr int64_t kWidest = 1024;  // floats of a wide row up to which rows are joined
 constexpr int64_t kRun = 32;       // wide rows that are summed in registers at a time
+constexpr int kCoefficients = 5;
 
 struct Wide {
     int64_t group, rows, columns, rest, blocks;  // rest: floats of the flat tail, fewer than `columns`
@@ -43,7 +46,7 @@ Wide wide_of(int64_t rows, int64_t C) {
 struct Workspace {
     double* total[2];    // columns each
     float* partial[2];   // (blocks + 1) * columns each; the last row is for the tail
-    float* coefficient;  // 4 * columns
+    float* coefficient;  // kCoefficients * columns
 
     Workspace(const Context& context, const Wide& w) {
         total[0] = reinterpret_cast<double*>(context.workspace);
@@ -125,6 +128,13 @@ PYNET_INLINE double inverse_deviation(const BatchNorm& b, int64_t c) {
     return 1.0 / __builtin_sqrt(static_cast<double>(b.var[c]) + static_cast<double>(b.eps));
 }
 
+PYNET_INLINE double scale_of(const BatchNorm& b, int64_t c) {
+    return inverse_deviation(b, c) * (b.weight ? static_cast<double>(b.weight[c]) : 1.0);
+}
+
+// What the activation is applied to, but for the residual. Forward and backward share it: the bits decide the slope.
+PYNET_INLINE vfloat affine(vfloat x, vfloat mean, vfloat scale, vfloat bias) { return (x - mean) * scale + bias; }
+
 // Fills row i of the coefficients, once for every pixel of a wide row.
 template <class Value>
 PYNET_INLINE void repeat(const Wide& w, int64_t C, float* row, Value value) {
@@ -153,7 +163,7 @@ void forward(const Context& context, const BatchNorm& b, const Wide& w, const fl
                     const int64_t at = r * w.columns + c;
                     PYNET_UNROLL
                     for (int j = 0; j < NV; ++j) {
-                        vfloat v = (load(b.x + at + j * kLanes) - m[j]) * s[j] + o[j];
+                        vfloat v = affine(load(b.x + at + j * kLanes), m[j], s[j], o[j]);
                         if (kResidual) v += load(b.residual + at + j * kLanes);
                         store(out + at + j * kLanes, activation_value<kActivation>(v, b.alpha));
                     }
@@ -163,17 +173,39 @@ void forward(const Context& context, const BatchNorm& b, const Wide& w, const fl
     });
     const int64_t tail = w.rows * w.columns;
     for_tail(w, [&](int64_t i, int64_t n) {
-        vfloat v = (load_partial(b.x + tail + i, n) - load(mean + i)) * load(scale + i) + load(bias + i);
+        vfloat v = affine(load_partial(b.x + tail + i, n), load(mean + i), load(scale + i), load(bias + i));
         if (kResidual) v += load_partial(b.residual + tail + i, n);
         store_partial(out + tail + i, activation_value<kActivation>(v, b.alpha), n);
     });
 }
 
-// Partial sums of g and of g * xhat, where g is the gradient before the activation; g is the residual's
-// gradient too.
-template <Activation kActivation, bool kResidual>
+// One value for each column of a wide row.
+struct Coefficients {
+    const float* mean;
+    const float* scale;
+    const float* bias;
+    const float* inverse;   // of the deviation, for the sums
+    const float* constant;  // for dx, as is the slope
+    const float* slope;
+};
+
+// The gradient before the activation: the summands of dout, times the activation's slope. read(p) gives the vector of
+// an array that is wanted. kFromX: without a residual, so that the output may be computed anew.
+template <Activation kActivation, bool kFromX, class Read>
+PYNET_INLINE vfloat gated(const BatchNorm& b, const BatchNormGradients& g, vfloat mean, vfloat scale, vfloat bias,
+                          Read read) {
+    vfloat d = read(g.dout);
+    if (g.dout2) d += read(g.dout2);
+    if (kActivation == Activation::none) return d;
+    const vfloat out =
+        kFromX ? activation_value<kActivation>(affine(read(b.x), mean, scale, bias), b.alpha) : read(g.out);
+    return activation_gradient<kActivation>(d, out, b.alpha);
+}
+
+// Partial sums of d and of d * xhat, where d is the gradient before the activation; d is the residual's gradient too.
+template <Activation kActivation, bool kFromX>
 void backward_sums(const Context& context, const BatchNorm& b, const BatchNormGradients& g, const Wide& w,
-                   const Workspace& space, const float* mean, const float* inverse) {
+                   const Workspace& space, const Coefficients& k) {
     parallel_for(context, w.blocks, [&](int64_t block, int) {
         const int64_t start = block_start(w, block), end = block_start(w, block + 1);
         float* sums = space.partial[0] + block * w.columns;
@@ -183,19 +215,22 @@ void backward_sums(const Context& context, const BatchNorm& b, const BatchNormGr
             const int64_t run_end = minimum(end, run + kRun);
             for_channels(w.columns, [&](int64_t c, auto vectors, int32_t repeated) {
                 constexpr int NV = decltype(vectors)::value;
-                vfloat m[NV], sum[NV] = {}, product[NV] = {};
+                vfloat m[NV], s[NV], o[NV], sum[NV] = {}, product[NV] = {};
                 PYNET_UNROLL
-                for (int j = 0; j < NV; ++j) m[j] = load(mean + c + j * kLanes);
+                for (int j = 0; j < NV; ++j) {
+                    m[j] = load(k.mean + c + j * kLanes);
+                    s[j] = load(k.scale + c + j * kLanes);
+                    o[j] = load(k.bias + c + j * kLanes);
+                }
                 for (int64_t r = run; r < run_end; ++r) {
-                    const int64_t at = r * w.columns + c;
                     PYNET_UNROLL
                     for (int j = 0; j < NV; ++j) {
-                        vfloat d = load(g.dout + at + j * kLanes);
-                        if (kActivation != Activation::none)
-                            d = activation_gradient<kActivation>(d, load(g.out + at + j * kLanes), b.alpha);
-                        if (kResidual) store(g.dresidual + at + j * kLanes, d);
+                        const int64_t at = r * w.columns + c + j * kLanes;
+                        const vfloat d = gated<kActivation, kFromX>(b, g, m[j], s[j], o[j],
+                                                                    [=](const float* p) { return load(p + at); });
+                        if (g.dresidual) store(g.dresidual + at, d);
                         sum[j] += d;
-                        product[j] += d * (load(b.x + at + j * kLanes) - m[j]);
+                        product[j] += d * (load(b.x + at) - m[j]);
                     }
                 }
                 PYNET_UNROLL
@@ -204,7 +239,7 @@ void backward_sums(const Context& context, const BatchNorm& b, const BatchNormGr
                     float* to_product = products + c + j * kLanes;
                     const vfloat old = load(to_sum), old_product = load(to_product);
                     update(to_sum, old + sum[j], old, repeated);
-                    update(to_product, old_product + product[j] * load(inverse + c + j * kLanes), old_product,
+                    update(to_product, old_product + product[j] * load(k.inverse + c + j * kLanes), old_product,
                            repeated);
                 }
             });
@@ -215,43 +250,43 @@ void backward_sums(const Context& context, const BatchNorm& b, const BatchNormGr
     float* products = space.partial[1] + w.blocks * w.columns;
     for (int64_t c = 0; c < w.columns; ++c) sums[c] = products[c] = 0.0f;
     for_tail(w, [&](int64_t i, int64_t n) {
-        vfloat d = load_partial(g.dout + tail + i, n);
-        if (kActivation != Activation::none)
-            d = activation_gradient<kActivation>(d, load_partial(g.out + tail + i, n), b.alpha);
-        if (kResidual) store_partial(g.dresidual + tail + i, d, n);
+        const vfloat m = load(k.mean + i);
+        const vfloat d = gated<kActivation, kFromX>(b, g, m, load(k.scale + i), load(k.bias + i),
+                                                    [=](const float* p) { return load_partial(p + tail + i, n); });
+        if (g.dresidual) store_partial(g.dresidual + tail + i, d, n);
         store_partial(sums + i, d, n);
-        store_partial(products + i, d * (load_partial(b.x + tail + i, n) - load(mean + i)) * load(inverse + i), n);
+        store_partial(products + i, d * (load_partial(b.x + tail + i, n) - m) * load(k.inverse + i), n);
     });
 }
 
-// dx = scale * g - constant - slope * (x - mean); the last two terms only in training.
-template <Activation kActivation, bool kTraining>
+// dx = scale * d - constant - slope * (x - mean); the last two terms only in training.
+template <Activation kActivation, bool kFromX, bool kTraining>
 void backward_apply(const Context& context, const BatchNorm& b, const BatchNormGradients& g, const Wide& w,
-                    const float* mean, const float* scale, const float* constant, const float* slope) {
+                    const Coefficients& k) {
     parallel_for(context, w.blocks, [&](int64_t block, int) {
         const int64_t end = block_start(w, block + 1);
         for (int64_t run = block_start(w, block); run < end; run += kRun) {
             const int64_t run_end = minimum(end, run + kRun);
             for_channels(w.columns, [&](int64_t c, auto vectors, int32_t) {
                 constexpr int NV = decltype(vectors)::value;
-                vfloat m[NV], s[NV], k0[NV], k1[NV];
+                vfloat m[NV], s[NV], o[NV], k0[NV], k1[NV];
                 PYNET_UNROLL
                 for (int j = 0; j < NV; ++j) {
-                    m[j] = load(mean + c + j * kLanes);
-                    s[j] = load(scale + c + j * kLanes);
-                    k0[j] = load(constant + c + j * kLanes);
-                    k1[j] = load(slope + c + j * kLanes);
+                    m[j] = load(k.mean + c + j * kLanes);
+                    s[j] = load(k.scale + c + j * kLanes);
+                    o[j] = load(k.bias + c + j * kLanes);
+                    k0[j] = load(k.constant + c + j * kLanes);
+                    k1[j] = load(k.slope + c + j * kLanes);
                 }
                 for (int64_t r = run; r < run_end; ++r) {
-                    const int64_t at = r * w.columns + c;
                     PYNET_UNROLL
                     for (int j = 0; j < NV; ++j) {
-                        vfloat d = load(g.dout + at + j * kLanes);
-                        if (kActivation != Activation::none)
-                            d = activation_gradient<kActivation>(d, load(g.out + at + j * kLanes), b.alpha);
+                        const int64_t at = r * w.columns + c + j * kLanes;
+                        vfloat d = gated<kActivation, kFromX>(b, g, m[j], s[j], o[j],
+                                                              [=](const float* p) { return load(p + at); });
                         d *= s[j];
-                        if (kTraining) d -= (load(b.x + at + j * kLanes) - m[j]) * k1[j] + k0[j];
-                        store(g.dx + at + j * kLanes, d);
+                        if (kTraining) d -= (load(b.x + at) - m[j]) * k1[j] + k0[j];
+                        store(g.dx + at, d);
                     }
                 }
             });
@@ -259,12 +294,23 @@ void backward_apply(const Context& context, const BatchNorm& b, const BatchNormG
     });
     const int64_t tail = w.rows * w.columns;
     for_tail(w, [&](int64_t i, int64_t n) {
-        vfloat d = load_partial(g.dout + tail + i, n);
-        if (kActivation != Activation::none)
-            d = activation_gradient<kActivation>(d, load_partial(g.out + tail + i, n), b.alpha);
-        d *= load(scale + i);
-        if (kTraining) d -= (load_partial(b.x + tail + i, n) - load(mean + i)) * load(slope + i) + load(constant + i);
+        const vfloat m = load(k.mean + i), s = load(k.scale + i);
+        vfloat d = gated<kActivation, kFromX>(b, g, m, s, load(k.bias + i),
+                                              [=](const float* p) { return load_partial(p + tail + i, n); });
+        d *= s;
+        if (kTraining) d -= (load_partial(b.x + tail + i, n) - m) * load(k.slope + i) + load(k.constant + i);
         store_partial(g.dx + tail + i, d, n);
+    });
+}
+
+// run(ActivationTag, Count<from x>): what the gradient before the activation is computed from.
+template <class Run>
+PYNET_INLINE void with_gate(Activation activation, const float* out, Run run) {
+    with_activation(activation, [&](auto tag) {
+        if (decltype(tag)::value == Activation::none || out)
+            run(tag, Count<0>{});
+        else
+            run(tag, Count<1>{});
     });
 }
 
@@ -273,7 +319,7 @@ void backward_apply(const Context& context, const BatchNorm& b, const BatchNormG
 size_t batch_norm_workspace(int64_t rows, int64_t C) {
     const Wide w = wide_of(rows, C);
     return static_cast<size_t>(w.columns) *
-           (2 * sizeof(double) + static_cast<size_t>(2 * (w.blocks + 1) + 4) * sizeof(float));
+           (2 * sizeof(double) + static_cast<size_t>(2 * (w.blocks + 1) + kCoefficients) * sizeof(float));
 }
 
 void batch_norm_statistics(const Context& context, int64_t rows, int64_t C, const float* x, float* mean, float* var) {
@@ -315,9 +361,7 @@ void batch_norm_forward(const Context& context, const BatchNorm& b, float* out) 
     float* scale = mean + w.columns;
     float* bias = scale + w.columns;
     repeat(w, b.C, mean, [&](int64_t c) { return b.mean[c]; });
-    repeat(w, b.C, scale, [&](int64_t c) {
-        return static_cast<float>(inverse_deviation(b, c) * (b.weight ? static_cast<double>(b.weight[c]) : 1.0));
-    });
+    repeat(w, b.C, scale, [&](int64_t c) { return static_cast<float>(scale_of(b, c)); });
     repeat(w, b.C, bias, [&](int64_t c) { return b.bias ? b.bias[c] : 0.0f; });
     with_activation(b.activation, [&](auto tag) {
         constexpr Activation kActivation = decltype(tag)::value;
@@ -329,16 +373,18 @@ void batch_norm_backward(const Context& context, const BatchNorm& b, const Batch
     const Wide w = wide_of(b.rows, b.C);
     const Workspace space(context, w);
     float* mean = space.coefficient;
-    float* scale = mean + w.columns;  // first the inverse deviation, then times the weight
-    float* constant = scale + w.columns;
+    float* scale = mean + w.columns;
+    float* bias = scale + w.columns;
+    float* constant = bias + w.columns;  // first the inverse deviation
     float* slope = constant + w.columns;
+    const Coefficients k{mean, scale, bias, constant, constant, slope};
     repeat(w, b.C, mean, [&](int64_t c) { return b.mean[c]; });
-    repeat(w, b.C, scale, [&](int64_t c) { return static_cast<float>(inverse_deviation(b, c)); });
+    repeat(w, b.C, scale, [&](int64_t c) { return static_cast<float>(scale_of(b, c)); });
+    repeat(w, b.C, bias, [&](int64_t c) { return b.bias ? b.bias[c] : 0.0f; });
+    repeat(w, b.C, constant, [&](int64_t c) { return static_cast<float>(inverse_deviation(b, c)); });
     BatchNormGradients g = gradients;
-    with_activation(b.activation, [&](auto tag) {
-        constexpr Activation kActivation = decltype(tag)::value;
-        (g.dresidual ? backward_sums<kActivation, true> : backward_sums<kActivation, false>)(context, b, g, w, space,
-                                                                                             mean, scale);
+    with_gate(b.activation, g.out, [&](auto tag, auto from_x) {
+        backward_sums<decltype(tag)::value, decltype(from_x)::value == 1>(context, b, g, w, space, k);
     });
     add_partials(w, b.C, space);
     const double* dbias = space.total[0];
@@ -347,20 +393,21 @@ void batch_norm_backward(const Context& context, const BatchNorm& b, const Batch
         g.dbias[c] = static_cast<float>(dbias[c]);
         g.dweight[c] = static_cast<float>(dweight[c]);
     }
-    const auto whole_scale = [&](int64_t c) {
-        return inverse_deviation(b, c) * (b.weight ? static_cast<double>(b.weight[c]) : 1.0);
-    };
     const double share = 1.0 / static_cast<double>(maximum(1, b.rows));
-    repeat(w, b.C, scale, [&](int64_t c) { return static_cast<float>(whole_scale(c)); });
-    repeat(w, b.C, constant, [&](int64_t c) { return static_cast<float>(whole_scale(c) * dbias[c] * share); });
+    repeat(w, b.C, constant, [&](int64_t c) { return static_cast<float>(scale_of(b, c) * dbias[c] * share); });
     repeat(w, b.C, slope, [&](int64_t c) {
-        return static_cast<float>(whole_scale(c) * inverse_deviation(b, c) * dweight[c] * share);
+        return static_cast<float>(scale_of(b, c) * inverse_deviation(b, c) * dweight[c] * share);
     });
-    if (g.dresidual) g.dout = g.dresidual;  // the activation's part is done
-    with_activation(g.dresidual ? Activation::none : b.activation, [&](auto tag) {
+    if (g.dresidual) {  // sums and slopes are in it
+        g.dout = g.dresidual;
+        g.dout2 = nullptr;
+    }
+    with_gate(g.dresidual ? Activation::none : b.activation, g.out, [&](auto tag, auto from_x) {
         constexpr Activation kActivation = decltype(tag)::value;
-        const auto apply = g.training ? backward_apply<kActivation, true> : backward_apply<kActivation, false>;
-        apply(context, b, g, w, mean, scale, constant, slope);
+        constexpr bool kFromX = decltype(from_x)::value == 1;
+        const auto apply =
+            g.training ? backward_apply<kActivation, kFromX, true> : backward_apply<kActivation, kFromX, false>;
+        apply(context, b, g, w, k);
     });
 }
 

@@ -30,14 +30,22 @@ class Operation:
         backward: `backward(dout, saved, needs, **attributes)` -> tuple with one gradient an input, None where
             `needs` is False. None for an operation without gradient. With several outputs `dout` is a tuple.
         view: the output may share memory with the first input.
+        takes_two: the backward also takes a gradient as a tuple of two summands, and so spares their sum. For
+            an operation with one output.
     """
 
-    __slots__ = ("backward", "forward", "name", "view")
+    __slots__ = ("backward", "forward", "name", "takes_two", "view")
 
     def __init__(
-        self, name: str, forward: Callable[..., Any], backward: Callable[..., Any] | None, view: bool = False
+        self,
+        name: str,
+        forward: Callable[..., Any],
+        backward: Callable[..., Any] | None,
+        view: bool = False,
+        takes_two: bool = False,
     ) -> None:
         self.name, self.forward, self.backward, self.view = name, forward, backward, view
+        self.takes_two = takes_two
 
     def __repr__(self) -> str:
         return f"Operation({self.name!r})"

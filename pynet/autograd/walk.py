@@ -32,7 +32,8 @@ class _Walk:
         self.useful = useful  # of `grad`: nodes that a target can be reached from
         self.found: dict[int, Array] = {}
         self.heap: list[tuple[int, Node]] = []
-        self.at_nodes: dict[Node, list[Array | None]] = {}
+        # A gradient for each output; a tuple of two summands where the operation takes two.
+        self.at_nodes: dict[Node, list[Any]] = {}
         self.at_leaves: dict[Tensor, Array] = {}
         # What was summed here belongs to the walk and may be added into; everything else may be shared with
         # others.
@@ -52,7 +53,12 @@ class _Walk:
             slots = self.at_nodes[node] = [None] * (len(node.shape) if type(node.shape) is list else 1)
             heapq.heappush(self.heap, (-node.serial, node))
         waiting = slots[index]
-        slots[index] = gradient if waiting is None else self._sum(edge, waiting, gradient)
+        if waiting is None:
+            slots[index] = gradient
+        elif node.operation.takes_two:
+            slots[index] = (self._total(edge, waiting), gradient)
+        else:
+            slots[index] = self._sum(edge, waiting, gradient)
 
     def _sum(self, key: Any, a: Array, b: Array) -> Array:
         if key in self.summed:
@@ -60,6 +66,10 @@ class _Walk:
             return a
         self.summed.add(key)
         return _add(a, b)
+
+    def _total(self, key: Any, waiting: Any) -> Array:
+        """What waits at one place as one gradient, be it two summands."""
+        return self._sum(key, *waiting) if type(waiting) is tuple else waiting
 
     def run(self) -> None:
         """Visits the nodes, youngest first."""
@@ -73,7 +83,7 @@ class _Walk:
                 )
             self.visit(node, at_nodes.pop(node))
 
-    def visit(self, node: Node, slots: list[Array | None]) -> None:
+    def visit(self, node: Node, slots: list[Any]) -> None:
         """Runs one node's backward and sends its gradients on."""
         if node.hooks or node.retained or self.targets:
             self._observe(node, slots)
@@ -117,12 +127,12 @@ class _Walk:
             return edge in self.targets or edge[0] in self.useful  # type: ignore[operator]
         return edge is not None and edge in self.targets  # type: ignore[operator]
 
-    def _observe(self, node: Node, slots: list[Array | None]) -> None:
+    def _observe(self, node: Node, slots: list[Any]) -> None:
         """Hooks, retained gradients and targets of a node's outputs."""
         for index in range(len(slots)):
-            gradient = slots[index]
-            if gradient is None:
+            if slots[index] is None:
                 continue
+            gradient = slots[index] = self._total((node, index), slots[index])
             if node.hooks and index in node.hooks:
                 slots[index] = gradient = self.run_hooks(node.hooks[index], gradient)
             if self.targets is not None and (node, index) in self.targets:

@@ -40,17 +40,26 @@ def _forward(
     out = backend(x, weight, bias, residual).batch_norm_forward(
         maps, mean, var, weight, bias, eps, shortcut, activation, alpha
     )
-    # Without an activation the backward reads no output.
-    saved = (maps, maps if activation == "none" else out, mean, var, weight)
+    # The activation's slope follows from x alone where nothing else was added, and from the output elsewhere.
+    from_x = activation != "none" and shortcut is None
+    from_out = activation != "none" and not from_x
+    saved = (maps, out if from_out else None, mean, var, weight, bias if from_x else None)
     return out if x.ndim == 4 else out.reshape(x.shape), saved
 
 
 def _backward(
-    dout: Array, saved: tuple, needs: tuple, eps: float, training: bool, activation: str, alpha: float
+    dout: Any, saved: tuple, needs: tuple, eps: float, training: bool, activation: str, alpha: float
 ) -> tuple:
-    maps, out, mean, var, weight = saved
+    dout, dout2 = dout if type(dout) is tuple else (dout, None)
     dx, dweight, dbias, dresidual = backend(dout).batch_norm_backward(
-        _maps(dout), maps, out, mean, var, weight, eps, activation, alpha, training, needs[5]
+        _maps(dout),
+        None if dout2 is None else _maps(dout2),
+        *saved,
+        eps,
+        activation,
+        alpha,
+        training,
+        needs[5],
     )
     if dout.ndim != 4:
         dx = dx.reshape(dout.shape)
@@ -65,7 +74,7 @@ def _backward(
     )
 
 
-BATCH_NORM = Operation("batch_norm", _forward, _backward)
+BATCH_NORM = Operation("batch_norm", _forward, _backward, takes_two=True)
 
 
 class BatchNormPending(Pending):

@@ -71,11 +71,13 @@ def batch_norm_forward(
 
 def batch_norm_backward(
     dout: np.ndarray,
+    dout2: np.ndarray | None,
     x: np.ndarray,
-    out: np.ndarray,
+    out: np.ndarray | None,
     mean: np.ndarray,
     var: np.ndarray,
     weight: np.ndarray | None,
+    bias: np.ndarray | None,
     eps: float,
     activation: str,
     alpha: float,
@@ -86,11 +88,14 @@ def batch_norm_backward(
 
     Args:
         dout: (N, C, H, W), gradient of the output.
+        dout2: a second summand of that gradient, or None.
         x: the input.
-        out: the output, which the activation's gradient needs.
+        out: the output, which the activation's gradient needs; None, where no residual was added: it is
+            computed again.
         mean: as in the forward pass.
         var: as in the forward pass.
         weight: as in the forward pass.
+        bias: as in the forward pass.
         eps: as in the forward pass.
         activation: as in the forward pass.
         alpha: as in the forward pass.
@@ -100,6 +105,10 @@ def batch_norm_backward(
     Returns:
         dx (N, C, H, W), dweight (C,), dbias (C,), dresidual (N, C, H, W) or None.
     """
+    if dout2 is not None:
+        dout = dout + dout2
+    if out is None:
+        out = batch_norm_forward(x, mean, var, weight, bias, eps, None, activation, alpha)
     dsum = activation_backward(dout, out, activation, alpha)
     scale = x.dtype.type(1) / np.sqrt(var + x.dtype.type(eps))
     xhat = (x - _per_channel(mean)) * _per_channel(scale)

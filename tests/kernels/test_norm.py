@@ -107,7 +107,7 @@ def test_backward(isa, same_bits, rng, shape, training, activation):
 
             def run(module, dout, x, out, mean, var, w, needs_residual=needs_residual):
                 return module.batch_norm_backward(
-                    dout, x, out, mean, var, w, 1e-3, activation, alpha, training, needs_residual
+                    dout, None, x, out, mean, var, w, None, 1e-3, activation, alpha, training, needs_residual
                 )
 
             got = same_bits(lambda run=run, w=w: run(_core, dout, x, out, mean, var, w))
@@ -120,6 +120,43 @@ def test_backward(isa, same_bits, rng, shape, training, activation):
                 np.testing.assert_allclose(got[3], want[3], rtol=8 * EPS, atol=8 * EPS)
                 assert got[3].transpose(0, 2, 3, 1).flags.c_contiguous
             assert got[0].transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def same(got, wanted):
+    for a, b in zip(got, wanted, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("activation", ALPHAS)
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_backward_of_summands_and_without_the_output(isa, same_bits, rng, shape, training, activation):
+    """Bit for bit what the sum of the summands and the output give."""
+    C = shape[1]
+    x, dout, dout2 = normal(rng, shape, 2.0, 3.0), normal(rng, shape), normal(rng, shape)
+    weight, bias = (rng.standard_normal(C).astype(np.float32) for _ in range(2))
+    x.transpose(0, 2, 3, 1).reshape(-1)[::7] = x.flat[0]
+    bias[0], weight[C // 2] = 0.0, 0.0  # values that are zero before the activation
+    mean, var = _core.batch_norm_statistics(x)
+    alpha = ALPHAS[activation]
+    for w, b in ((weight, bias), (None, bias), (weight, None)):
+        out = _core.batch_norm_forward(x, mean, var, w, b, 1e-3, None, activation, alpha)
+        settings = (mean, var, w, b, 1e-3, activation, alpha, training)
+        for needs_residual in (False, True):
+            want = _core.batch_norm_backward(_core.add(dout, dout2), None, x, out, *settings, needs_residual)
+            for given in (out, None):
+                got = same_bits(
+                    lambda given=given, settings=settings, needs_residual=needs_residual: (
+                        _core.batch_norm_backward(dout, dout2, x, given, *settings, needs_residual)
+                    )
+                )
+                same(got, want)
+            same(
+                _core.batch_norm_backward(dout, None, x, None, *settings, needs_residual),
+                _core.batch_norm_backward(dout, None, x, out, *settings, needs_residual),
+            )
 
 
 @pytest.mark.parametrize("C", [5, 16])
@@ -156,8 +193,10 @@ def test_refusals():
     with pytest.raises(ValueError, match='activation "swish" is none of'):
         _core.batch_norm_forward(x, v, v, None, None, 1e-5, None, "swish", 0.0)
     with pytest.raises(ValueError, match="dout has shape"):
-        _core.batch_norm_backward(x[:1], x, x, v, v, None, 1e-5, "relu", 0.0, True, False)
+        _core.batch_norm_backward(x[:1], None, x, x, v, v, None, None, 1e-5, "relu", 0.0, True, False)
+    with pytest.raises(ValueError, match="dout2 has shape"):
+        _core.batch_norm_backward(x, x[:1], x, x, v, v, None, None, 1e-5, "relu", 0.0, True, False)
     with pytest.raises(ValueError, match="out has shape"):
-        _core.batch_norm_backward(x, x, x[:1], v, v, None, 1e-5, "relu", 0.0, True, False)
+        _core.batch_norm_backward(x, None, x, x[:1], v, v, None, None, 1e-5, "relu", 0.0, True, False)
     with pytest.raises(TypeError, match="float64"):
         _core.batch_norm_statistics(x.astype(np.float64))
