@@ -12,6 +12,7 @@ import pytest
 import pynet
 from pynet import autograd, ops
 from pynet.autograd import Operation, Tensor, record
+from pynet.ops.norm import BATCH_NORM
 
 
 def leaf(*shape, seed=0):
@@ -865,7 +866,7 @@ def test_pending_work_belongs_to_its_thread(maps):
 
 def test_dropped_pending_work_never_runs():
     runs = []
-    original = ops.norm.BATCH_NORM.forward
+    original = BATCH_NORM.forward
     x = leaf(4, 3, 5, 5) * 1.0
     y = norm(x)
     y._pending.operation = Operation("batch_norm", lambda *a, **k: runs.append(1) or original(*a, **k), None)
