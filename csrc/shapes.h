@@ -148,6 +148,15 @@ struct BatchNormGradients {
     bool training;     // mean and var are functions of x
 };
 
+// Group normalisation of N samples of `rows` pixels with C channels in `groups`; weight and bias may be null.
+struct GroupNorm {
+    int64_t N, rows, C, groups;
+    const float* x;
+    const float* weight;
+    const float* bias;
+    float eps;
+};
+
 // Maxout of (outer, pieces, inner) in memory; out is (outer, inner).
 struct MaxoutShape {
     int64_t outer, inner;

@@ -6,6 +6,7 @@ from .container import ModuleDict, ModuleList, Sequential
 from .conv2d import Conv2d
 from .dropout import Dropout, Dropout2d
 from .flatten import Flatten, Unflatten
+from .group_norm import GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm, LocalResponseNorm
 from .linear import Identity, Linear
 from .loss import CrossEntropyLoss, MultiLabelMarginLoss, MultiMarginLoss, NLLLoss
 from .loss_pairs import (
@@ -40,13 +41,18 @@ __all__ = [
     "Dropout",
     "Dropout2d",
     "Flatten",
+    "GroupNorm",
     "HingeEmbeddingLoss",
     "HuberLoss",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
     "KLDivLoss",
     "L1Loss",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MSELoss",
     "MaxPool2d",

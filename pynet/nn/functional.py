@@ -4,6 +4,7 @@ from ..ops.activation import elu, leaky_relu, maxout, relu, sigmoid, tanh
 from ..ops.conv2d import conv2d
 from ..ops.creation import one_hot
 from ..ops.dropout import dropout
+from ..ops.group_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from ..ops.loss import cross_entropy, multi_margin_loss, multilabel_margin_loss, nll_loss
 from ..ops.loss_distance import (
     cosine_embedding_loss,
@@ -43,12 +44,16 @@ __all__ = [
     "dice_loss",
     "dropout",
     "elu",
+    "group_norm",
     "hinge_embedding_loss",
     "huber_loss",
+    "instance_norm",
     "kl_div",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "max_pool2d",
     "maxout",

@@ -59,6 +59,7 @@ from pynet.ops.creation import (
 )
 from pynet.ops.dropout import dropout
 from pynet.ops.einsum import einsum
+from pynet.ops.group_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from pynet.ops.indexing import gather, getitem, index_select, iterate
 from pynet.ops.inplace import (
     add_,
@@ -143,14 +144,15 @@ __all__ = [
     "cosine_embedding_loss", "cosine_similarity", "cpu", "cross_entropy", "cumsum", "dice_loss", "div_",
     "divide", "double", "dropout", "einsum", "elu", "empty", "empty_like", "equal", "exp", "expand",
     "eye", "fill_", "flatten", "flip", "from_dlpack", "full", "full_like", "gather", "getitem", "greater",
-    "greater_equal", "hinge_embedding_loss", "huber_loss", "index_select", "isnan", "iterate", "kl_div",
-    "l1_loss", "leaky_relu", "less", "less_equal", "linear", "linspace", "log", "log_softmax", "long",
-    "matmul", "max", "max_pool2d", "maximum", "maxout", "mean", "min", "minimum", "mse_loss", "mul_",
-    "multi_margin_loss", "multilabel_margin_loss", "multiply", "negative", "nll_loss", "norm", "normal_",
-    "not_equal", "one_hot", "ones", "ones_like", "pad", "pairwise_distance", "permute", "pow", "prod",
-    "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "reciprocal", "relu", "reshape",
-    "roll", "setitem", "sigmoid", "sigmoid_focal_loss", "sin", "single", "smooth_l1_loss",
-    "soft_margin_loss", "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub_",
-    "subtract", "sum", "t", "tanh", "to", "topk", "transpose", "triplet_margin_loss", "unbind",
-    "unflatten", "uniform_", "unsqueeze", "var", "view", "where", "zero_", "zeros", "zeros_like",
+    "greater_equal", "group_norm", "hinge_embedding_loss", "huber_loss", "index_select", "instance_norm",
+    "isnan", "iterate", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "less", "less_equal", "linear",
+    "linspace", "local_response_norm", "log", "log_softmax", "long", "matmul", "max", "max_pool2d",
+    "maximum", "maxout", "mean", "min", "minimum", "mse_loss", "mul_", "multi_margin_loss",
+    "multilabel_margin_loss", "multiply", "negative", "nll_loss", "norm", "normal_", "not_equal",
+    "one_hot", "ones", "ones_like", "pad", "pairwise_distance", "permute", "pow", "prod", "rand",
+    "rand_like", "randint", "randn", "randn_like", "randperm", "reciprocal", "relu", "reshape", "roll",
+    "setitem", "sigmoid", "sigmoid_focal_loss", "sin", "single", "smooth_l1_loss", "soft_margin_loss",
+    "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub_", "subtract", "sum",
+    "t", "tanh", "to", "topk", "transpose", "triplet_margin_loss", "unbind", "unflatten", "uniform_",
+    "unsqueeze", "var", "view", "where", "zero_", "zeros", "zeros_like",
 ]  # fmt: skip

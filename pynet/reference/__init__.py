@@ -31,6 +31,7 @@ from .elementwise import (
     sum,
 )
 from .gemm import linear_backward_data, linear_backward_weight, linear_forward, matmul
+from .group_norm import group_norm_backward, group_norm_forward
 from .loss import (
     bce_with_logits_backward,
     bce_with_logits_forward,
@@ -81,6 +82,8 @@ __all__ = [
     "dropout_backward",
     "dropout_forward",
     "exp",
+    "group_norm_backward",
+    "group_norm_forward",
     "linear_backward_data",
     "linear_backward_weight",
     "linear_forward",
