@@ -115,6 +115,7 @@ from pynet.ops import (
     zeros,
     zeros_like,
 )
+from pynet.profile import profile
 from pynet.random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state
 from pynet.runtime import build_info, empty_cache, get_num_threads, isa, set_num_threads
 
@@ -196,6 +197,7 @@ __all__ = [
     "permute",
     "pow",
     "prod",
+    "profile",
     "rand",
     "rand_like",
     "randint",

@@ -89,7 +89,7 @@ py::array maxout_backward(const py::array& dout_in, const py::array& indices_in,
 
 }  // namespace
 
-void bind_activation(py::module_& m) {
+void bind_activation(Module& m) {
     m.def("activation_forward", &activation_forward);
     m.def("activation_backward", &activation_backward);
     m.def("maxout_forward", &maxout_forward);

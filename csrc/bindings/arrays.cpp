@@ -141,6 +141,8 @@ py::array in_place(const py::array& a, const char* name) {
     check_type(a, name, py::dtype::of<float>());
     require(a.writeable(), std::string(name) + " is read-only and cannot be updated in place");
     require(is_dense_in_any_order(a), std::string(name) + " is not dense in memory and cannot be updated in place");
+    if (profile::Frame* frame = profile::current())
+        frame->add_bytes(static_cast<double>(a.nbytes()));  // written as well as read
     return a;
 }
 

@@ -1,5 +1,5 @@
 // How NumPy arrays enter and leave the core: type checks, kernel memory order, arrays from the pool, and
-// the frame around every kernel call (threads, scratch memory, GIL). The only header that bindings share.
+// the frame around every kernel call (threads, scratch memory, GIL, profile). The only header that bindings share.
 #pragma once
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -15,10 +15,9 @@
 #include "../dispatch.h"
 #include "../pool.h"
 #include "../threads.h"
+#include "profile.h"
 
 namespace pynet {
-
-namespace py = pybind11;
 
 using Pair = std::array<int64_t, 2>;
 using Sizes = std::vector<int64_t>;
@@ -77,11 +76,13 @@ void call(double work, Workspace workspace, Body body) {
     if (scratch.failed()) throw std::bad_alloc();
     context.workspace = scratch.data();
     if (work < kSerialWork) {
+        const profile::KernelTime time;
         body(context);
         return;
     }
     if (context.threads > 1) threads::mark_region_used();
     py::gil_scoped_release release;
+    const profile::KernelTime time;
     body(context);
 }
 

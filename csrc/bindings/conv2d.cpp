@@ -53,6 +53,8 @@ double work_of(const Conv2dShape& s) {
 
 void run(const Conv2d& conv) {
     const Kernels& k = dispatch::kernels();
+    if (profile::Frame* frame = profile::current())
+        frame->add_work(2 * work_of(conv.shape), k.conv2d_algorithm_name(k.conv2d_choose(conv)));
     call(
         work_of(conv.shape), [&](int threads) { return k.conv2d_workspace(conv, threads); },
         [&](const Context& context) { k.conv2d(context, conv); });
@@ -140,7 +142,7 @@ std::vector<std::string> conv2d_algorithms() {
 
 }  // namespace
 
-void bind_conv2d(py::module_& m) {
+void bind_conv2d(Module& m) {
     m.def("conv2d_forward", &conv2d_forward);
     m.def("conv2d_backward_data", &conv2d_backward_data);
     m.def("conv2d_backward_weight", &conv2d_backward_weight);

@@ -230,7 +230,7 @@ py::array sum(const py::array& x_in, const Sizes& axes, bool keepdims) {
 
 }  // namespace
 
-void bind_elementwise(py::module_& m) {
+void bind_elementwise(Module& m) {
 #define UNARY(name) m.def(#name, &unary<UnaryOp::name>)
     UNARY(negative);
     UNARY(exp);

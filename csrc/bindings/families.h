@@ -1,10 +1,10 @@
 // One bind function a kernel family; module.cpp calls them all.
 #pragma once
-#include <pybind11/pybind11.h>
+#include "profile.h"
 
 namespace pynet {
 
-#define FAMILY(name) void bind_##name(pybind11::module_& m);
+#define FAMILY(name) void bind_##name(Module& m);
 #include "families.def"
 #undef FAMILY
 

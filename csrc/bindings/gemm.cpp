@@ -6,9 +6,11 @@ namespace {
 
 void run(const Gemm& g) {
     const Kernels& k = dispatch::kernels();
+    const double work = static_cast<double>(g.M) * static_cast<double>(g.N) * static_cast<double>(g.K);
+    if (profile::Frame* frame = profile::current()) frame->add_work(2 * work);
     call(
-        static_cast<double>(g.M) * static_cast<double>(g.N) * static_cast<double>(g.K),
-        [&](int threads) { return k.gemm_workspace(g, threads); }, [&](const Context& context) { k.gemm(context, g); });
+        work, [&](int threads) { return k.gemm_workspace(g, threads); },
+        [&](const Context& context) { k.gemm(context, g); });
 }
 
 // Element strides of the last two axes if the kernel can walk them, else of a C-order copy.
@@ -162,7 +164,7 @@ void apply_activation(float* data, int64_t count, Activation activation, float a
          [&](const Context& context) { k.activation_forward(context, count, data, data, activation, alpha); });
 }
 
-void bind_gemm(py::module_& m) {
+void bind_gemm(Module& m) {
     m.def("matmul", &matmul);
     m.def("_matmul_packed", &matmul_packed);
     m.def("linear_forward", &linear_forward);

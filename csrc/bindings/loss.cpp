@@ -217,7 +217,7 @@ py::array bce_with_logits_backward(const py::array& dout, const py::array& x, co
 
 }  // namespace
 
-void bind_loss(py::module_& m) {
+void bind_loss(Module& m) {
     m.def("cross_entropy_forward", &cross_entropy_forward);
     m.def("cross_entropy_backward", &cross_entropy_backward);
     m.def("multi_margin_forward", &multi_margin_forward);

@@ -13,7 +13,8 @@ PYBIND11_MODULE(_core, m) {
     pynet::threads::initialise();
     if (const std::string warning = pynet::threads::warning(); !warning.empty())
         if (PyErr_WarnEx(PyExc_RuntimeWarning, warning.c_str(), 1) != 0) throw pybind11::error_already_set();
-#define FAMILY(name) pynet::bind_##name(m);
+    pynet::Module module(m);
+#define FAMILY(name) pynet::bind_##name(module);
 #include "families.def"
 #undef FAMILY
 }

@@ -103,7 +103,7 @@ std::tuple<py::array, py::array, py::array, OptionalArray> batch_norm_backward(
 
 }  // namespace
 
-void bind_norm(py::module_& m) {
+void bind_norm(Module& m) {
     m.def("batch_norm_statistics", &batch_norm_statistics);
     m.def("batch_norm_forward", &batch_norm_forward);
     m.def("batch_norm_backward", &batch_norm_backward);

@@ -138,7 +138,7 @@ void adam_step(const Arrays& params, const Arrays& grads, const Arrays& exp_avgs
 
 }  // namespace
 
-void bind_optim(py::module_& m) {
+void bind_optim(Module& m) {
     m.def("sgd_step", &sgd_step);
     m.def("adagrad_step", &adagrad_step);
     m.def("rmsprop_step", &rmsprop_step);

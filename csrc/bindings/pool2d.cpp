@@ -164,7 +164,7 @@ py::array adaptive_avg_pool2d_backward(const py::array& dout, const Sizes& x_sha
 
 }  // namespace
 
-void bind_pool2d(py::module_& m) {
+void bind_pool2d(Module& m) {
     m.def("max_pool2d_forward", &max_pool2d_forward);
     m.def("max_pool2d_backward", &max_pool2d_backward);
     m.def("avg_pool2d_forward", &avg_pool2d_forward);

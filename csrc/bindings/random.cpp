@@ -50,7 +50,7 @@ py::array dropout(const py::array& x_in, double p, const py::int_& seed, const p
 
 }  // namespace
 
-void bind_random(py::module_& m) {
+void bind_random(Module& m) {
     m.def("random_uniform", &random_uniform);
     m.def("random_normal", &random_normal);
     m.def("dropout_forward", &dropout);

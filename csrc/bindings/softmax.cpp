@@ -29,7 +29,7 @@ py::array backward(const py::array& dout_in, const py::array& out_in, Backward k
 
 }  // namespace
 
-void bind_softmax(py::module_& m) {
+void bind_softmax(Module& m) {
     m.def("softmax_forward", [](const py::array& x) { return forward(x, dispatch::kernels().softmax_forward); });
     m.def("softmax_backward", [](const py::array& dout, const py::array& out) {
         return backward(dout, out, dispatch::kernels().softmax_backward);

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pynet import _core
 from pynet.autograd import tape
 from pynet.autograd.tape import Array, Node, check_unwritten, wrote
 from pynet.autograd.tensors import Tensor, array_of, wrap
@@ -72,6 +73,14 @@ class _Walk:
         return self._sum(key, *waiting) if type(waiting) is tuple else waiting
 
     def run(self) -> None:
+        """Walks; the profiler lists what runs meanwhile as backward."""
+        before = _core._profile_backward(True)
+        try:
+            self.visit_all()
+        finally:
+            _core._profile_backward(before)
+
+    def visit_all(self) -> None:
         """Visits the nodes, youngest first."""
         heap, at_nodes = self.heap, self.at_nodes
         while heap:
