@@ -18,6 +18,8 @@ _new = object.__new__
 def record(operation: Operation, inputs: tuple[Tensor | None, ...], **attributes: Any) -> Any:
     """Runs an operation, announces it and, when a gradient may be asked for, puts it on the tape.
 
+    Where an input is pending and its operation can absorb this one, the result is pending in turn.
+
     Args:
         operation: what to run.
         inputs: Tensors, or None for an optional input that is absent.
@@ -29,9 +31,14 @@ def record(operation: Operation, inputs: tuple[Tensor | None, ...], **attributes
     for t in inputs:
         if t is None:
             arrays.append(None)
-        else:
-            a = t._array
-            arrays.append(t._settle() if a is None else a)
+            continue
+        a = t._array
+        if a is None:
+            waiting = t._pending.followed(t, operation, inputs, attributes)  # type: ignore[union-attr]
+            if waiting is not None:
+                return waiting
+            a = t._settle()
+        arrays.append(a)
     out, saved = operation.forward(*arrays, **attributes)
     if type(out) is tuple:
         return _record_outputs(operation, inputs, attributes, out, saved)
@@ -144,28 +151,66 @@ class unfused(Mode):
         super().__enter__()
 
 
-class Pending:
-    """The last operation of a Tensor, not yet run, so that its next user may be run together with it.
+def put_off(
+    operation: Operation,
+    inputs: tuple[Tensor | None, ...],
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    **attributes: Any,
+) -> Tensor:
+    """`record` for an operation that may absorb the next one: it runs when somebody reads the result.
 
-    Everything that reads the array settles the Tensor: the operation runs, and is recorded, as if it had
-    never been put off. A user that wants to be fused calls `absorb` first. Subclasses say what they can
-    absorb.
+    Nothing is put off over memory that a user may write through NumPy, nor while fusion is disabled.
 
     Args:
         operation, inputs, attributes: as for `record`.
         shape, dtype: of the result.
     """
+    for t in inputs:
+        if t is not None:
+            if t._array is None:
+                t._settle()  # so that pending work never piles up
+            if t._storage.held:
+                return record(operation, inputs, **attributes)
+    if listeners or not fusion_mode.get():
+        return record(operation, inputs, **attributes)
+    return _live(Pending(operation, inputs, attributes, shape, dtype))
+
+
+def _live(work: Pending) -> Tensor:
+    """The Tensor that owes the work, known to `flush_pending`."""
+    result = work.tensor()
+    owners = live_pending()
+    work.owner = weakref.ref(result, owners.discard)
+    owners.add(work.owner)
+    return result
+
+
+class Pending:
+    """The last operations of a Tensor, not yet run, so that the next one may be run together with them.
+
+    Everything that reads the array settles the Tensor: the operation runs, and is recorded, as if it had
+    never been put off. An operation on a pending Tensor is put off in turn where `Operation.absorb` says
+    that the two can be one. Whether they are shows when the result is read: if somebody still has the
+    Tensor between them, that one is settled first and nothing is computed twice.
+
+    Args:
+        operation, inputs, attributes: as for `record`: all that is owed, as one.
+        shape, dtype: of the result.
+    """
 
     __slots__ = (
-        "__weakref__",
-        "absorbed",
+        "apart",
         "attributes",
         "dtype",
+        "followed_by",
         "inputs",
         "operation",
         "owner",
         "recording",
+        "result",
         "shape",
+        "source",
     )
 
     def __init__(
@@ -179,31 +224,88 @@ class Pending:
         self.operation, self.inputs, self.attributes = operation, inputs, attributes
         self.shape, self.dtype = shape, dtype
         self.recording = grad_mode.get()
-        self.absorbed = False
-        self.owner: weakref.ref[Tensor] | None = None
+        self.followed_by = False
+        # What this follows, and its own operation alone: the source's result goes between the inputs.
+        self.source: Pending | None = None
+        self.apart: Any = None
+        self.owner: Any = None
+        self.result: Tensor | None = None
+
+    def varied(self, inputs: tuple[Tensor | None, ...] | None = None, **attributes: Any) -> Pending:
+        """The same work with other inputs or attributes."""
+        return Pending(
+            self.operation,
+            self.inputs if inputs is None else inputs,
+            {**self.attributes, **attributes},
+            self.shape,
+            self.dtype,
+        )
 
     def tensor(self) -> Tensor:
         """The Tensor that owes this work."""
         result = wrap(None)
         result._pending = self
-        result._requires_grad = self.recording and any(
-            t is not None and t._requires_grad for t in self.inputs
-        )
+        if self.recording:
+            for t in self.inputs:
+                if t is not None and t._requires_grad:
+                    result._requires_grad = True
+                    break
         self.owner = weakref.ref(result)
-        live_pending().add(self)
         return result
 
-    def absorb(self, name: str, other: Tensor | None = None, **attributes: Any) -> Tensor | None:
-        """The result of operation `name` on the pending Tensor and `other`, run as one; None: cannot."""
-        return None
+    def followed(
+        self,
+        owner: Tensor,
+        operation: Operation,
+        inputs: tuple[Tensor | None, ...],
+        attributes: dict[str, Any],
+    ) -> Tensor | None:
+        """The pending result of an operation on the owner and other inputs; None where it cannot wait."""
+        absorb = self.operation.absorb
+        if absorb is None or self.followed_by or listeners:
+            return None
+        if grad_mode.get() is not self.recording or not fusion_mode.get():
+            return None
+        places = [i for i, t in enumerate(inputs) if t is owner]
+        if len(places) > 1:
+            return None
+        before, after = inputs[: places[0]], inputs[places[0] + 1 :]
+        others = before + after
+        work = absorb(self, operation.name, others, attributes)
+        if work is None:
+            return None
+        for t in others:
+            if t is not None:
+                if t._array is None:
+                    t._settle()
+                if t._storage.held:
+                    return None
+        self.followed_by = True
+        work.source = self
+        work.apart = operation, before, after, attributes
+        return _live(work)
 
-    def materialise(self) -> Tensor:
-        """Runs and records the operation in the mode it was asked for in."""
-        before = grad_mode.get()
-        if before is self.recording:
-            return record(self.operation, self.inputs, **self.attributes)
-        grad_mode.set(self.recording)
-        try:
-            return record(self.operation, self.inputs, **self.attributes)
-        finally:
-            grad_mode.set(before)
+    def vanished(self) -> bool:
+        """Whether nobody but the one that follows can ever ask for the result."""
+        return (
+            self.result is None and self.owner() is None and (self.source is None or self.source.vanished())
+        )
+
+    def run(self) -> Tensor:
+        """The result, computed and recorded in the mode that it was asked for in."""
+        if self.result is None:
+            operation, inputs, attributes = self.operation, self.inputs, self.attributes
+            if self.source is not None and not self.source.vanished():
+                operation, before, after, attributes = self.apart
+                inputs = (*before, self.source.run(), *after)
+            before = grad_mode.get()
+            if before is self.recording:
+                self.result = record(operation, inputs, **attributes)
+            else:
+                grad_mode.set(self.recording)
+                try:
+                    self.result = record(operation, inputs, **attributes)
+                finally:
+                    grad_mode.set(before)
+            self.inputs, self.source, self.apart = (), None, None
+        return self.result
