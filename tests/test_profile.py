@@ -15,7 +15,7 @@ from pynet.nn import functional as F
 
 
 def normal(*shape: int, seed: int = 0) -> pynet.Tensor:
-    return pynet.from_numpy(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
+    return pynet.tensor(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
 
 
 def names(p: pynet.profile) -> list[str]:
