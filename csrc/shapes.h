@@ -65,6 +65,7 @@ struct Conv2d {
 struct Pool2dShape {
     int64_t N, C, H, W, OH, OW, KH, KW;
     int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
+    bool relu = false;  // max pooling forward: of max(x, 0)
 };
 
 // Losses over logits x (M, C) with one label a row; weight (C) or null.

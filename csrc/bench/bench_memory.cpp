@@ -22,7 +22,7 @@ void batch_norm(benchmark::State& state) {
         if (state.range(1))
             k.batch_norm_backward(
                 context, norm,
-                BatchNormGradients{x.data(), out.data(), dx.data(), dweight.data(), dbias.data(), nullptr, true});
+                BatchNormGradients{x.data(), nullptr, nullptr, dx.data(), dweight.data(), dbias.data(), nullptr, true});
     }
     report(state, 0, 4.0 * kCount * (state.range(1) ? 10 : 3));
 }

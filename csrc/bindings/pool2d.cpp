@@ -55,9 +55,10 @@ void require_int32_positions(const char* op, int64_t H, int64_t W) {
 
 std::tuple<py::array, OptionalArray> max_pool2d_forward(const py::array& x_in, const Pair& kernel, const Pair& stride,
                                                         const Pair& padding, const Pair& dilation, bool ceil_mode,
-                                                        bool needs_indices) {
+                                                        bool needs_indices, bool relu) {
     const py::array x = input(x_in, 4, Order::nhwc, "x");
-    const Pool2dShape s = shape_for("max_pool2d", shape_of(x), kernel, stride, padding, dilation, ceil_mode);
+    Pool2dShape s = shape_for("max_pool2d", shape_of(x), kernel, stride, padding, dilation, ceil_mode);
+    s.relu = relu;
     require_int32_positions("max_pool2d", s.H, s.W);
     const py::array out = new_array({s.N, s.C, s.OH, s.OW}, Order::nhwc);
     OptionalArray indices;

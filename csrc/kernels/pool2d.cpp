@@ -1,10 +1,12 @@
 // Max pooling: the largest value of each window and, for the gradient, where it lies (h * W + w). The first
 // maximum wins a tie, a NaN wins over every number, the last of several NaNs is the one that is reported;
-// a window without a pixel (dilation and padding can make one) gives -inf and -1.
+// a window without a pixel (dilation and padding can make one) gives -inf and -1. With a ReLU before the pooling, an
+// output at which its slope is 0 gives -1 too: nowhere goes the gradient.
 //
 // Layout: x (N, H, W, C), out and indices (N, OH, OW, C). Threads: forward by runs of output rows; backward, where
 // the windows are known, by rows of disjoint 2 x 2 windows (each input pixel is written once) or by input rows that
 // gather, else by images and channel blocks that scatter. Aliasing: none allowed. Workspace: none.
+#include "activation.h"
 #include "channels.h"
 #include "kernels.h"
 #include "parallel.h"
@@ -40,10 +42,11 @@ PYNET_INLINE bool is_halving(const Pool2dShape& s) {
 
 // kHalves: whole 2 x 2 windows side by side, known to the compiler. kExact handles NaN; the quick version only notices
 // (through an accumulated difference that is NaN when a value is not finite) and answers false.
-template <bool kIndices, bool kExact, bool kNarrow, bool kHalves>
+template <bool kIndices, bool kExact, bool kNarrow, bool kHalves, bool kRelu>
 bool max_row(const Pool2dShape& s, int64_t oh, const float* image, const float* end, float* out, int32_t* indices) {
     const Taps rows = kHalves ? Taps{2 * oh, 0, 2} : vertical_taps(s, oh);
     const int64_t dilation_h = kHalves ? 1 : s.dilation_h, dilation_w = kHalves ? 1 : s.dilation_w;
+    const auto value = [](vfloat v) { return kRelu ? activation_value<Activation::relu>(v, 0.0f) : v; };
     vfloat doubt = {};
     for (int64_t ow = 0; ow < s.OW; ++ow) {
         const Taps columns = kHalves ? Taps{2 * ow, 0, 2} : horizontal_taps(s, ow);
@@ -57,7 +60,7 @@ bool max_row(const Pool2dShape& s, int64_t oh, const float* image, const float* 
             PYNET_UNROLL
             for (int j = 0; j < NV; ++j) {
                 const float* first = image + (h0 * s.W + w0) * s.C + c + j * kLanes;
-                best[j] = empty ? splat(-__builtin_inff()) : load_within<kNarrow>(first, s.C, end - first);
+                best[j] = empty ? splat(-__builtin_inff()) : value(load_within<kNarrow>(first, s.C, end - first));
                 sum[j] = best[j];
                 at[j] = vint{} + static_cast<int32_t>(empty ? -1 : h0 * s.W + w0);
             }
@@ -69,7 +72,7 @@ bool max_row(const Pool2dShape& s, int64_t oh, const float* image, const float* 
                     const float* from = image + position * s.C + c;
                     PYNET_UNROLL
                     for (int j = 0; j < NV; ++j) {
-                        const vfloat v = load_within<kNarrow>(from + j * kLanes, s.C, end - from);
+                        const vfloat v = value(load_within<kNarrow>(from + j * kLanes, s.C, end - from));
                         vint better = v > best[j];
                         if (kExact) better |= v != v;
                         best[j] = select(better, v, best[j]);
@@ -82,6 +85,7 @@ bool max_row(const Pool2dShape& s, int64_t oh, const float* image, const float* 
             for (int j = 0; j < NV; ++j) {
                 const int64_t to = ow * s.C + c + j * kLanes;
                 store_within<kNarrow>(out + to, best[j], s.C, room);
+                if (kIndices && kRelu) at[j] = best[j] <= 0.0f ? vint{} - 1 : at[j];
                 if (kIndices) store_within<kNarrow>(indices + to, at[j], s.C, room);
                 if (!kExact) doubt += sum[j] - sum[j];
             }
@@ -90,7 +94,7 @@ bool max_row(const Pool2dShape& s, int64_t oh, const float* image, const float* 
     return kExact || !any(doubt != doubt);
 }
 
-template <bool kIndices, bool kNarrow, bool kHalves>
+template <bool kIndices, bool kNarrow, bool kHalves, bool kRelu>
 void max_rows(const Context& context, const Pool2dShape& s, const float* x, float* out, int32_t* indices) {
     const int64_t rows = s.N * s.OH, step = maximum(1, kChunkElements / maximum(1, s.OW * s.C));
     const float* end = x + s.N * s.H * s.W * s.C;
@@ -99,8 +103,8 @@ void max_rows(const Context& context, const Pool2dShape& s, const float* x, floa
             const float* image = x + r / s.OH * s.H * s.W * s.C;
             float* to = out + r * s.OW * s.C;
             int32_t* to_indices = kIndices ? indices + r * s.OW * s.C : nullptr;
-            if (!max_row<kIndices, false, kNarrow, kHalves>(s, r % s.OH, image, end, to, to_indices))
-                max_row<kIndices, true, kNarrow, kHalves>(s, r % s.OH, image, end, to, to_indices);
+            if (!max_row<kIndices, false, kNarrow, kHalves, kRelu>(s, r % s.OH, image, end, to, to_indices))
+                max_row<kIndices, true, kNarrow, kHalves, kRelu>(s, r % s.OH, image, end, to, to_indices);
         }
     });
 }
@@ -126,7 +130,7 @@ bool backward_row_2x2(const Pool2dShape& s, int64_t oh, const float* dout, const
                 const vfloat g = load_within<kNarrow>(g_row + k, s.C, dout_end - g_row);
                 const vint at = load_within<kNarrow>(i_row + k, s.C, dout_end - g_row);
                 const vint a = at == corner, b = at == corner + 1, e = at == corner + W, f = at == corner + (W + 1);
-                vint strange = ~(a | b | e | f);
+                vint strange = ~(a | b | e | f | (at == -1));
                 if (kNarrow) strange &= lane_numbers() < static_cast<int32_t>(s.C);
                 foreign |= strange;
                 store_within<kNarrow>(upper + left + k, select(a, g, vfloat{}), s.C, line - left);
@@ -154,7 +158,7 @@ bool row_keeps_to_windows(const Pool2dShape& s, int64_t oh, const int32_t* indic
             PYNET_UNROLL
             for (int j = 0; j < decltype(count)::value; ++j) {
                 const vint at = load_within<kNarrow>(pixel + c + j * kLanes, s.C, end - pixel);
-                vint own = {};
+                vint own = at == -1;
                 for (int64_t kh = rows.first; kh < rows.end; ++kh)
                     for (int64_t kw = columns.first; kw < columns.end; ++kw)
                         own |= at == static_cast<int32_t>((rows.origin + kh) * s.W + columns.origin + kw);
@@ -242,18 +246,18 @@ bool backward_windows(const Context& context, const Pool2dShape& s, const float*
 }  // namespace
 
 void max_pool2d_forward(const Context& context, const Pool2dShape& s, const float* x, float* out, int32_t* indices) {
-    const auto run = [&](auto indexed) {
-        constexpr bool kIndices = decltype(indexed)::value != 0;
+    const auto run = [&](auto indexed, auto relu) {
+        constexpr bool kIndices = decltype(indexed)::value != 0, kRelu = decltype(relu)::value != 0;
         const bool narrow = s.C < kLanes;
-        if (is_halving(s))
-            (narrow ? max_rows<kIndices, true, true> : max_rows<kIndices, false, true>)(context, s, x, out, indices);
-        else
-            (narrow ? max_rows<kIndices, true, false> : max_rows<kIndices, false, false>)(context, s, x, out, indices);
+        const auto rows =
+            is_halving(s) ? (narrow ? max_rows<kIndices, true, true, kRelu> : max_rows<kIndices, false, true, kRelu>)
+                          : (narrow ? max_rows<kIndices, true, false, kRelu> : max_rows<kIndices, false, false, kRelu>);
+        rows(context, s, x, out, indices);
     };
     if (indices)
-        run(Count<1>{});
+        s.relu ? run(Count<1>{}, Count<1>{}) : run(Count<1>{}, Count<0>{});
     else
-        run(Count<0>{});
+        s.relu ? run(Count<0>{}, Count<1>{}) : run(Count<0>{}, Count<0>{});
 }
 
 bool max_pool2d_backward_windows(const Context& context, const Pool2dShape& s, const float* dout,

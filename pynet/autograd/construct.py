@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pynet.autograd.tape import Array
-from pynet.autograd.tensors import Tensor, checked
+from pynet.autograd.tensors import Tensor, checked, wrap
 
 
 def _plain(data: Any) -> Any:
@@ -51,7 +51,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     if isinstance(data, (np.ndarray, np.generic)):
         array = checked(data)
         array = array.astype(np.dtype(dtype or array.dtype), order="K", copy=True)
-        return Tensor(array, requires_grad)
+        return wrap(array, requires_grad)
     data = _plain(data)
     array = np.array(data)
     first = _first_leaf(data)
@@ -66,7 +66,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     if dtype is None and array.dtype == np.float64 and not isinstance(first, (np.ndarray, np.generic)):
         dtype = np.float32
     array = checked(array)
-    return Tensor(array if dtype is None else array.astype(np.dtype(dtype)), requires_grad)
+    return wrap(array if dtype is None else array.astype(np.dtype(dtype)), requires_grad)
 
 
 def from_numpy(array: Array) -> Tensor:

@@ -18,6 +18,8 @@ _new = object.__new__
 def record(operation: Operation, inputs: tuple[Tensor | None, ...], **attributes: Any) -> Any:
     """Runs an operation, announces it and, when a gradient may be asked for, puts it on the tape.
 
+    Where an input is pending and its operation can absorb this one, the result is pending in turn.
+
     Args:
         operation: what to run.
         inputs: Tensors, or None for an optional input that is absent.
@@ -29,9 +31,14 @@ def record(operation: Operation, inputs: tuple[Tensor | None, ...], **attributes
     for t in inputs:
         if t is None:
             arrays.append(None)
-        else:
-            a = t._array
-            arrays.append(t._settle() if a is None else a)
+            continue
+        a = t._array
+        if a is None:
+            waiting = t._pending.followed(t, operation, inputs, attributes)  # type: ignore[union-attr]
+            if waiting is not None:
+                return waiting
+            a = t._settle()
+        arrays.append(a)
     out, saved = operation.forward(*arrays, **attributes)
     if type(out) is tuple:
         return _record_outputs(operation, inputs, attributes, out, saved)
@@ -145,65 +152,155 @@ class unfused(Mode):
 
 
 class Pending:
-    """The last operation of a Tensor, not yet run, so that its next user may be run together with it.
+    """The last operations of a Tensor, not yet run, so that the next one may be run together with them.
 
     Everything that reads the array settles the Tensor: the operation runs, and is recorded, as if it had
-    never been put off. A user that wants to be fused calls `absorb` first. Subclasses say what they can
-    absorb.
+    never been put off. An operation on a pending Tensor is put off in turn where `Operation.absorb` says
+    that the two can be one. Whether they are shows when the result is read: if somebody still has the
+    Tensor between them, that one is settled first and nothing is computed twice.
+
+    `operation`, `inputs`, `attributes`, as for `record`, are all that is owed, as one; `shape` and `dtype`
+    are the result's. Made by `put_off` and `followed`.
+    """
+
+    operation: Operation
+    inputs: tuple[Tensor | None, ...]
+    attributes: dict[str, Any]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    recording: bool  # the mode that the operation was asked for in
+    owner: weakref.ref[Tensor]
+    result: Tensor | None = None
+    followed_by = False
+    # What this follows, and its own operation alone: the source's result goes between the other inputs.
+    source: Pending | None = None
+    apart: tuple[Operation, tuple, tuple, dict[str, Any]] | None = None
+
+    def followed(
+        self,
+        owner: Tensor,
+        operation: Operation,
+        inputs: tuple[Tensor | None, ...],
+        attributes: dict[str, Any],
+    ) -> Tensor | None:
+        """The pending result of an operation on the owner and other inputs; None where it cannot wait."""
+        absorb = self.operation.absorb
+        if absorb is None or self.followed_by or listeners:
+            return None
+        if grad_mode.get() is not self.recording or not fusion_mode.get():
+            return None
+        if len(inputs) == 1:
+            before = after = others = ()
+        else:
+            places = [i for i, t in enumerate(inputs) if t is owner]
+            if len(places) > 1:
+                return None
+            before, after = inputs[: places[0]], inputs[places[0] + 1 :]
+            others = before + after
+        whole = absorb(self, operation.name, others, attributes)
+        if whole is None:
+            return None
+        for t in others:
+            if t is not None:
+                if t._array is None:
+                    t._settle()
+                if t._storage.held:
+                    return None
+        self.followed_by = True
+        result = owe(*whole, self.dtype)
+        work: Pending = result._pending  # type: ignore[assignment]
+        work.source = self
+        work.apart = operation, before, after, attributes
+        return _known(result)
+
+    def vanished(self) -> bool:
+        """Whether nobody but the one that follows can ever ask for the result."""
+        return (
+            self.result is None and self.owner() is None and (self.source is None or self.source.vanished())
+        )
+
+    def run(self) -> Tensor:
+        """The result, computed and recorded in the mode that it was asked for in."""
+        result = self.result
+        if result is None:
+            operation, inputs, attributes = self.operation, self.inputs, self.attributes
+            if self.source is not None and not self.source.vanished():
+                operation, before, after, attributes = self.apart  # type: ignore[misc]
+                inputs = (*before, self.source.run(), *after)
+            before_mode = grad_mode.get()
+            if before_mode is self.recording:
+                result = record(operation, inputs, **attributes)
+            else:
+                grad_mode.set(self.recording)
+                try:
+                    result = record(operation, inputs, **attributes)
+                finally:
+                    grad_mode.set(before_mode)
+            self.inputs, self.source, self.apart = (), None, None
+            self.result = result
+        return result
+
+
+def owe(
+    operation: Operation,
+    inputs: tuple[Tensor | None, ...],
+    attributes: dict[str, Any],
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+) -> Tensor:
+    """A Tensor that owes an operation; `flush_pending` does not know it yet."""
+    work = _new(Pending)
+    work.operation, work.inputs, work.attributes = operation, inputs, attributes
+    work.shape, work.dtype = shape, dtype
+    work.recording = recording = grad_mode.get()
+    result = _new(Tensor)
+    result._array = result._node = result._grad = result._hooks = None
+    result._pending = work
+    result._output_index = 0
+    result._requires_grad = False
+    result._storage = _OWED
+    if recording:
+        for t in inputs:
+            if t is not None and t._requires_grad:
+                result._requires_grad = True
+                break
+    work.owner = weakref.ref(result)
+    return result
+
+
+_OWED = Storage()  # of all Tensors that are not yet computed
+
+
+def _known(result: Tensor) -> Tensor:
+    """The same Tensor, which `flush_pending` now settles."""
+    owners = live_pending()
+    work: Pending = result._pending  # type: ignore[assignment]
+    work.owner = reference = weakref.ref(result, owners.discard)
+    owners.add(reference)
+    return result
+
+
+def put_off(
+    operation: Operation,
+    inputs: tuple[Tensor | None, ...],
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    **attributes: Any,
+) -> Tensor:
+    """`record` for an operation that may absorb the next one: it runs when somebody reads the result.
+
+    Nothing is put off over memory that a user may write through NumPy, nor while fusion is disabled.
 
     Args:
         operation, inputs, attributes: as for `record`.
         shape, dtype: of the result.
     """
-
-    __slots__ = (
-        "__weakref__",
-        "absorbed",
-        "attributes",
-        "dtype",
-        "inputs",
-        "operation",
-        "owner",
-        "recording",
-        "shape",
-    )
-
-    def __init__(
-        self,
-        operation: Operation,
-        inputs: tuple[Tensor | None, ...],
-        attributes: dict[str, Any],
-        shape: tuple[int, ...],
-        dtype: np.dtype,
-    ) -> None:
-        self.operation, self.inputs, self.attributes = operation, inputs, attributes
-        self.shape, self.dtype = shape, dtype
-        self.recording = grad_mode.get()
-        self.absorbed = False
-        self.owner: weakref.ref[Tensor] | None = None
-
-    def tensor(self) -> Tensor:
-        """The Tensor that owes this work."""
-        result = wrap(None)
-        result._pending = self
-        result._requires_grad = self.recording and any(
-            t is not None and t._requires_grad for t in self.inputs
-        )
-        self.owner = weakref.ref(result)
-        live_pending().add(self)
-        return result
-
-    def absorb(self, name: str, other: Tensor | None = None, **attributes: Any) -> Tensor | None:
-        """The result of operation `name` on the pending Tensor and `other`, run as one; None: cannot."""
-        return None
-
-    def materialise(self) -> Tensor:
-        """Runs and records the operation in the mode it was asked for in."""
-        before = grad_mode.get()
-        if before is self.recording:
-            return record(self.operation, self.inputs, **self.attributes)
-        grad_mode.set(self.recording)
-        try:
-            return record(self.operation, self.inputs, **self.attributes)
-        finally:
-            grad_mode.set(before)
+    for t in inputs:
+        if t is not None:
+            if t._array is None:
+                t._settle()  # so that pending work never piles up
+            if t._storage.held:
+                return record(operation, inputs, **attributes)
+    if listeners or not fusion_mode.get():
+        return record(operation, inputs, **attributes)
+    return _known(owe(operation, inputs, attributes, shape, dtype))

@@ -32,9 +32,12 @@ class Operation:
         view: the output may share memory with the first input.
         takes_two: the backward also takes a gradient as a tuple of two summands, and so spares their sum. For
             an operation with one output.
+        absorb: `absorb(pending, name, others, attributes)` -> the one operation, inputs, attributes and shape
+            that stand for `pending`, whose operation this is, and operation `name` with these attributes on
+            its result and on the other inputs; None where there is none. See `Pending`.
     """
 
-    __slots__ = ("backward", "forward", "name", "takes_two", "view")
+    __slots__ = ("absorb", "backward", "forward", "name", "takes_two", "view")
 
     def __init__(
         self,
@@ -43,9 +46,10 @@ class Operation:
         backward: Callable[..., Any] | None,
         view: bool = False,
         takes_two: bool = False,
+        absorb: Callable[[Pending, str, tuple, dict[str, Any]], tuple | None] | None = None,
     ) -> None:
         self.name, self.forward, self.backward, self.view = name, forward, backward, view
-        self.takes_two = takes_two
+        self.takes_two, self.absorb = takes_two, absorb
 
     def __repr__(self) -> str:
         return f"Operation({self.name!r})"
@@ -115,28 +119,28 @@ listeners: list[Callable[[str, dict[str, Any], tuple, tuple], None]] = []
 
 
 class _Registry(threading.local):
-    """Pending work of this thread; other threads neither see nor settle it."""
+    """The Tensors of this thread that owe work; other threads neither see nor settle them."""
 
     def __init__(self) -> None:
-        self.pending: weakref.WeakSet[Pending] = weakref.WeakSet()
+        self.owners: set[weakref.ref[Tensor]] = set()
 
 
 _registry = _Registry()
 
 
-def live_pending() -> weakref.WeakSet[Pending]:
-    return _registry.pending
+def live_pending() -> set[weakref.ref[Tensor]]:
+    return _registry.owners
 
 
 def flush_pending() -> None:
     """Runs all work that was put off: called before anything is written in place."""
-    pending = _registry.pending
-    if pending:
-        for work in list(pending):
-            owner = work.owner() if work.owner is not None else None
+    owners = _registry.owners
+    if owners:
+        for reference in owners.copy():
+            owner = reference()
             if owner is not None:
                 owner._settle()
-        pending.clear()
+        owners.clear()
 
 
 # --- writes ---------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ class Tensor:
             self._array, self._storage = array.array, array._storage
         else:
             self._array, self._storage = checked(array), Storage()
-        self._storage.held = True
+            self._storage.held = True
         self._pending = self._node = self._grad = self._hooks = None
         self._output_index = 0
         self._requires_grad = False
@@ -170,7 +170,7 @@ class Tensor:
         """Runs work that was put off."""
         pending = self._pending
         if pending is not None:
-            result = pending.materialise()
+            result = pending.run()
             self._node, self._output_index, self._storage = (
                 result._node,
                 result._output_index,
@@ -357,7 +357,7 @@ class Tensor:
             raise RuntimeError("deepcopy of the result of a recorded operation; use detach() or clone()")
         copy = type(self).__new__(type(self))
         memo[id(self)] = copy
-        Tensor.__init__(copy, self.array.copy(order="K"), self._requires_grad)
+        Tensor.__init__(copy, wrap(self.array.copy(order="K")), self._requires_grad)
         if self._grad is not None:
             copy._grad = wrap(self._grad.array.copy(order="K"))
         return copy
@@ -426,12 +426,14 @@ class HookHandle:
 _new = object.__new__
 
 
-def wrap(array: Any) -> Tensor:
-    """A Tensor over an array that the library made itself: no checks."""
+def wrap(array: Any, requires_grad: bool = False) -> Tensor:
+    """A Tensor over an array that the library made itself: no checks, and nobody else holds it."""
     result = _new(Tensor)
     result._array = array
     result._pending = result._node = result._grad = result._hooks = None
     result._output_index = 0
     result._requires_grad = False
     result._storage = Storage()
+    if requires_grad:
+        result.requires_grad = True
     return result

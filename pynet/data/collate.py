@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pynet.autograd import Tensor, from_numpy
+from pynet.autograd import Tensor, wrap
 from pynet.data.gather import empty_batch, memory_axes
 
 
@@ -35,7 +35,7 @@ def batch_dtype(dtype: np.dtype, sample_ndim: int) -> np.dtype:
 
 def batch_tensor(array: np.ndarray) -> Tensor:
     """A gathered array (N, ...) as a Tensor of `batch_dtype`, copied only where the dtype changes."""
-    return from_numpy(array.astype(batch_dtype(array.dtype, array.ndim - 1), copy=False))
+    return wrap(array.astype(batch_dtype(array.dtype, array.ndim - 1), copy=False))
 
 
 def stack(arrays: Sequence[np.ndarray]) -> Tensor:
@@ -52,7 +52,7 @@ def stack(arrays: Sequence[np.ndarray]) -> Tensor:
     batch = empty_batch((len(arrays), *first.shape), dtype, sample_axes)
     for position, array in enumerate(arrays):
         batch[position] = array
-    return from_numpy(batch)
+    return wrap(batch)
 
 
 def default_collate(samples: Sequence[Any]) -> Any:

@@ -1,8 +1,4 @@
-"""Modules that hold modules: Sequential, which runs them one after the other, ModuleList and ModuleDict.
-
-Sequential gives an activation that follows a convolution or a linear layer to that layer, whose kernel
-applies it while the result is still in registers. The numbers are the same; one pass over memory less.
-"""
+"""Modules that hold modules: Sequential, which runs them one after the other, ModuleList and ModuleDict."""
 
 from __future__ import annotations
 
@@ -12,9 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, overload
 
-from .activation import ELU, LeakyReLU, ReLU, Sigmoid, Tanh
-from .conv2d import Conv2d
-from .linear import Linear
 from .module import Module, indented
 
 
@@ -39,24 +32,9 @@ class Sequential(Module):
 
     def forward(self, input: Any) -> Any:
         """The last module's result."""
-        waiting: Any = None  # a layer that could take an activation along
         for module in self._modules.values():
-            if waiting is not None:
-                activation = _ACTIVATIONS.get(type(module))
-                if activation is not None and module._plain():
-                    name, parameter = activation
-                    input = waiting.forward(
-                        input, activation=name, alpha=getattr(module, parameter) if parameter else None
-                    )
-                    waiting = None
-                    continue
-                input = waiting(input)
-                waiting = None
-            if type(module) in _TAKE_ACTIVATIONS and module._plain():
-                waiting = module
-            else:
-                input = module(input)
-        return input if waiting is None else waiting(input)
+            input = module(input)
+        return input
 
     @overload
     def __getitem__(self, index: slice) -> Sequential: ...
@@ -230,17 +208,6 @@ class ModuleDict(Module):
     def clear(self) -> None:
         """Take all modules out."""
         self._modules.clear()
-
-
-# What the kernels can apply themselves: their name for it, and the module's attribute that is its parameter.
-_ACTIVATIONS: dict[type, tuple[str, str | None]] = {
-    ReLU: ("relu", None),
-    LeakyReLU: ("leaky_relu", "negative_slope"),
-    ELU: ("elu", "alpha"),
-    Sigmoid: ("sigmoid", None),
-    Tanh: ("tanh", None),
-}
-_TAKE_ACTIVATIONS = (Conv2d, Linear)
 
 
 def _key_at(owner: Module, index: Any) -> str:

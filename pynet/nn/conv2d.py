@@ -9,7 +9,7 @@ from . import functional as F
 from .arguments import integer, on_cpu, pair
 from .linear import reset_weight_and_bias
 from .module import Module
-from .parameter import Parameter, as_float_dtype, kernel_empty
+from .parameter import as_float_dtype, new_parameter
 
 
 class Conv2d(Module):
@@ -78,16 +78,16 @@ class Conv2d(Module):
                 )
         dtype = as_float_dtype(dtype or "float32", "Conv2d")
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        self.weight = Parameter(kernel_empty(shape, dtype))
-        self.register_parameter("bias", Parameter(kernel_empty(shape[:1], dtype)) if bias else None)
+        self.weight = new_parameter(shape, dtype)
+        self.register_parameter("bias", new_parameter(shape[:1], dtype) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew: both uniformly within 1 / sqrt(KH * KW * C / groups)."""
         reset_weight_and_bias(self.weight, self.bias)
 
-    def forward(self, input: Tensor, **fused: Any) -> Tensor:
-        """(N, C, H, W) -> (N, F, OH, OW); `fused` is an activation that a container hands over."""
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, F, OH, OW)."""
         parameters = self._parameters
         return F.conv2d(
             input,
@@ -97,7 +97,6 @@ class Conv2d(Module):
             self.padding,
             self.dilation,
             self.groups,
-            **fused,
         )
 
     def extra_repr(self) -> str:

@@ -10,7 +10,7 @@ from . import functional as F
 from . import init
 from .arguments import integer, on_cpu
 from .module import Module
-from .parameter import Parameter, as_float_dtype, kernel_empty
+from .parameter import Parameter, as_float_dtype, new_parameter
 
 
 class Linear(Module):
@@ -47,20 +47,18 @@ class Linear(Module):
         self.in_features = integer("Linear", "in_features", in_features)
         self.out_features = integer("Linear", "out_features", out_features)
         dtype = as_float_dtype(dtype or "float32", "Linear")
-        self.weight = Parameter(kernel_empty((self.out_features, self.in_features), dtype))
-        self.register_parameter(
-            "bias", Parameter(kernel_empty((self.out_features,), dtype)) if bias else None
-        )
+        self.weight = new_parameter((self.out_features, self.in_features), dtype)
+        self.register_parameter("bias", new_parameter((self.out_features,), dtype) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew."""
         reset_weight_and_bias(self.weight, self.bias)
 
-    def forward(self, input: Tensor, **fused: Any) -> Tensor:
-        """(..., in_features) -> (..., out_features); `fused` is an activation that a container hands over."""
+    def forward(self, input: Tensor) -> Tensor:
+        """(..., in_features) -> (..., out_features)."""
         parameters = self._parameters
-        return F.linear(input, parameters["weight"], parameters["bias"], **fused)
+        return F.linear(input, parameters["weight"], parameters["bias"])
 
     def extra_repr(self) -> str:
         """Sizes, and whether there is a bias."""

@@ -403,11 +403,6 @@ class Module:
         """
         return self._backward_hooks.add(type(self).__name__, hook, prepend, False)
 
-    def _plain(self) -> bool:
-        """Whether a call is nothing but the class's forward, so that a container may fuse it."""
-        hooked = self._forward_hooks or self._forward_pre_hooks or self._backward_hooks
-        return not hooked and "forward" not in self.__dict__
-
     # Printing.
 
     def extra_repr(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor
+from ..autograd import Tensor, wrap
 from . import functional as F
 from . import init
 from .arguments import integer, non_negative, on_cpu
@@ -42,12 +42,12 @@ class _BatchNorm(Module):
         self.track_running_stats = bool(track_running_stats)
         dtype = as_float_dtype(dtype or "float32", name)
         size = (self.num_features,)
-        self.register_parameter("weight", Parameter(np.ones(size, dtype)) if affine else None)
-        self.register_parameter("bias", Parameter(np.zeros(size, dtype)) if affine and bias else None)
+        self.register_parameter("weight", Parameter(wrap(np.ones(size, dtype))) if affine else None)
+        self.register_parameter("bias", Parameter(wrap(np.zeros(size, dtype))) if affine and bias else None)
         tracked = self.track_running_stats
-        self.register_buffer("running_mean", Tensor(np.zeros(size, dtype)) if tracked else None)
-        self.register_buffer("running_var", Tensor(np.ones(size, dtype)) if tracked else None)
-        self.register_buffer("num_batches_tracked", Tensor(np.array(0, np.int64)) if tracked else None)
+        self.register_buffer("running_mean", wrap(np.zeros(size, dtype)) if tracked else None)
+        self.register_buffer("running_var", wrap(np.ones(size, dtype)) if tracked else None)
+        self.register_buffer("num_batches_tracked", wrap(np.array(0, np.int64)) if tracked else None)
 
     def reset_running_stats(self) -> None:
         """Mean 0, variance 1, no batches."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Storage, Tensor, before_write, checked, wrote
+from ..autograd import Storage, Tensor, before_write, checked, wrap, wrote
 
 
 class Parameter(Tensor):
@@ -30,10 +30,10 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        if isinstance(data, Tensor) and in_kernel_order(data.array):
-            super().__init__(data)
-        else:
-            super().__init__(kernel_order(checked(data.array if isinstance(data, Tensor) else data)))
+        array = data.array if isinstance(data, Tensor) else checked(data)
+        if not in_kernel_order(array):
+            data = wrap(kernel_order(array))
+        super().__init__(data)
         self.requires_grad = requires_grad
 
     @property
@@ -59,6 +59,11 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
+
+
+def new_parameter(shape: tuple[int, ...], dtype: Any) -> Parameter:
+    """A Parameter in memory of its own, not yet filled."""
+    return Parameter(wrap(kernel_empty(shape, dtype)))
 
 
 def in_kernel_order(array: np.ndarray) -> bool:

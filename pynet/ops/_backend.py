@@ -15,6 +15,7 @@ from pynet import _core, reference
 from pynet.autograd import Tensor, checked
 
 Array = np.ndarray
+Pair = tuple[int, int]
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
@@ -150,6 +151,14 @@ def pair(name: str, argument: str, value: Any, least: int) -> tuple[int, int]:
     if found[0] < least or found[1] < least:
         raise ValueError(f"{name}: {argument} must be at least {least}, got {value!r}")
     return found
+
+
+def window_counts(shape: tuple[int, ...], kernel: Any, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
+    """How many windows fit into padded maps (N, C, H, W), down and across."""
+    return (
+        (shape[2] + 2 * padding[0] - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1,
+        (shape[3] + 2 * padding[1] - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1,
+    )
 
 
 def axis(name: str, value: Any, ndim: int) -> int:

@@ -1,14 +1,15 @@
 """Activation functions. Their gradients are computed from the output, so that the input need not be kept.
 
-A batch norm that is still pending, or any other pending operation that can, takes the activation into its
-own pass.
+A pending convolution, linear layer or batch norm takes the activation into its own pass: see
+`pynet.autograd.Pending`.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from pynet.autograd import Operation, Tensor, record
+from pynet.autograd import Operation, Pending, Tensor, record
 from pynet.ops._backend import Array, backend, integer, require_floats
 
 NAMES = ("none", "relu", "leaky_relu", "elu", "sigmoid", "tanh")
@@ -44,16 +45,21 @@ def _backward(dout: Array, saved: tuple, needs: tuple, activation: str, alpha: f
     return (backend(dout).activation_backward(dout, out, activation, alpha),)
 
 
+def absorb_activation(
+    waiting: Pending, name: str, others: tuple, attributes: dict[str, Any]
+) -> Pending | None:
+    """`Operation.absorb` of an operation with an activation of its own."""
+    if name in NAMES and waiting.attributes["activation"] == "none":
+        return waiting.operation, waiting.inputs, {**waiting.attributes, **attributes}, waiting.shape
+    return None
+
+
 _OPERATIONS = {name: Operation(name, _forward, _backward) for name in NAMES}
 
 
 def _activate(x: Tensor, activation: str, alpha: float) -> Tensor:
     if type(x) is not Tensor or x.dtype.kind != "f":
         require_floats(activation, x=x)
-    if x._pending is not None:
-        fused = x._pending.absorb(activation, None, activation=activation, alpha=alpha)
-        if fused is not None:
-            return fused
     return record(_OPERATIONS[activation], (x,), activation=activation, alpha=alpha)
 
 

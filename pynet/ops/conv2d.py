@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-from pynet.autograd import Operation, Tensor, is_fusion_enabled, record
-from pynet.ops._backend import Array, backend, hwio, integer, nhwc, pair, require_floats
-from pynet.ops.activation import activate, activation_of
+from pynet.autograd import Operation, Pending, Tensor, is_fusion_enabled, owe, put_off, record
+from pynet.ops._backend import Array, backend, hwio, integer, nhwc, pair, require_floats, window_counts
+from pynet.ops.activation import absorb_activation, activate, activation_of
+from pynet.ops.pool2d import MAX_POOL2D
 from pynet.ops.shape import pad, squeeze, unsqueeze
 
 ALGORITHMS = ("auto", "direct", "im2col")
@@ -87,7 +88,24 @@ def _backward(
     return dx, dweight, dbias
 
 
-CONV2D = Operation("conv2d", _forward, _backward)
+def _absorb(waiting: Pending, name: str, others: tuple, attributes: dict[str, Any]) -> tuple | None:
+    """An activation; and after a ReLU the max pooling, which then takes the ReLU along.
+
+    The two commute, and so the gradient of the ReLU is taken on the small map.
+    """
+    if name != "max_pool2d":
+        return absorb_activation(waiting, name, others, attributes)
+    if waiting.attributes["activation"] != "relu" or attributes["return_indices"] or attributes["ceil_mode"]:
+        return None
+    plain = owe(
+        CONV2D, waiting.inputs, {**waiting.attributes, "activation": "none"}, waiting.shape, waiting.dtype
+    )
+    windows = (attributes[name] for name in ("kernel", "stride", "padding", "dilation"))
+    shape = (*waiting.shape[:2], *window_counts(waiting.shape, *windows))
+    return MAX_POOL2D, (plain,), {**attributes, "relu": True}, shape
+
+
+CONV2D = Operation("conv2d", _forward, _backward, absorb=_absorb)
 
 
 def conv2d(
@@ -149,17 +167,21 @@ def conv2d(
     _check(x.shape, weight.shape, bias, stride, padding, dilation, groups)
     name, number = activation_of("conv2d", activation, alpha)
     fused = name if activation is None or is_fusion_enabled() else "none"
-    out = record(
-        CONV2D,
-        (x, weight, bias),
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        activation=fused,
-        alpha=number,
-        algorithm=_algorithm.get(),
-    )
+    attributes = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "activation": fused,
+        "alpha": number,
+        "algorithm": _algorithm.get(),
+    }
+    inputs = (x, weight, bias)
+    if attributes["algorithm"] == "auto":
+        counts = window_counts(x.shape, weight.shape[2:], stride, padding, dilation)
+        out = put_off(CONV2D, inputs, (x.shape[0], weight.shape[0], *counts), dtype, **attributes)
+    else:  # may refuse the shape, which must show here
+        out = record(CONV2D, inputs, **attributes)
     return out if fused is name else activate(out, name, number)
 
 

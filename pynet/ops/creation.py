@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pynet.autograd import Tensor, tensor
+from pynet.autograd import Tensor, tensor, wrap
 from pynet.ops._backend import FLOAT32, Array, backend, integer
 from pynet.ops._backend import empty as _empty
 from pynet.ops._backend import zeros as _zeros
@@ -47,13 +47,13 @@ def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
         ValueError: negative sizes, or more than 64 bits can count. TypeError: a size that is no int.
     """
     found = _dtype("empty", dtype)
-    return Tensor(_empty(_shape("empty", size, found), found), requires_grad)
+    return wrap(_empty(_shape("empty", size, found), found), requires_grad)
 
 
 def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros; arguments and errors as `empty`."""
     found = _dtype("zeros", dtype)
-    return Tensor(_zeros(_shape("zeros", size, found), found), requires_grad)
+    return wrap(_zeros(_shape("zeros", size, found), found), requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -61,7 +61,7 @@ def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     found = _dtype("ones", dtype)
     array = _empty(_shape("ones", size, found), found)
     array.fill(1)
-    return Tensor(array, requires_grad)
+    return wrap(array, requires_grad)
 
 
 def full(size: Any, fill_value: float, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -77,7 +77,7 @@ def full(size: Any, fill_value: float, dtype: Any = None, requires_grad: bool = 
         found = FLOAT32
     array = _empty(_shape("full", (size,), found), found)
     array.fill(fill_value)
-    return Tensor(array, requires_grad)
+    return wrap(array, requires_grad)
 
 
 def _like(x: Tensor, dtype: Any) -> Array:
@@ -87,14 +87,14 @@ def _like(x: Tensor, dtype: Any) -> Array:
 
 def empty_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A Tensor of x's shape and memory order, and dtype unless one is given, with arbitrary contents."""
-    return Tensor(_like(x, dtype), requires_grad)
+    return wrap(_like(x, dtype), requires_grad)
 
 
 def full_like(x: Tensor, fill_value: float, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """One number in x's shape, memory order and dtype."""
     array = _like(x, dtype)
     array.fill(fill_value)
-    return Tensor(array, requires_grad)
+    return wrap(array, requires_grad)
 
 
 def zeros_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -121,7 +121,7 @@ def arange(start: float, end: float | None = None, step: float = 1, dtype: Any =
         raise ValueError("arange: step must not be 0")
     if dtype is None:
         dtype = np.int64 if all(isinstance(v, (int, np.integer)) for v in (start, end, step)) else FLOAT32
-    return Tensor(np.arange(start, end, step, dtype=_dtype("arange", dtype)))
+    return wrap(np.arange(start, end, step, dtype=_dtype("arange", dtype)))
 
 
 def linspace(start: float, end: float, steps: int, dtype: Any = None) -> Tensor:
@@ -129,14 +129,14 @@ def linspace(start: float, end: float, steps: int, dtype: Any = None) -> Tensor:
     count = integer("linspace", "steps", steps)
     if count < 0:
         raise ValueError(f"linspace: steps must not be negative, got {count}")
-    return Tensor(np.linspace(start, end, count).astype(_dtype("linspace", dtype)))
+    return wrap(np.linspace(start, end, count).astype(_dtype("linspace", dtype)))
 
 
 def eye(n: int, m: int | None = None, dtype: Any = None) -> Tensor:
     """An (n, m) matrix with ones on the diagonal; m defaults to n."""
     found = _dtype("eye", dtype)
     shape = _shape("eye", (n, n if m is None else m), found)
-    return Tensor(np.eye(*shape, dtype=found))
+    return wrap(np.eye(*shape, dtype=found))
 
 
 def one_hot(labels: Any, num_classes: int = -1) -> Tensor:
@@ -156,7 +156,7 @@ def one_hot(labels: Any, num_classes: int = -1) -> Tensor:
         raise IndexError(f"one_hot: label {wrong} is out of range for {count} classes")
     out = np.zeros((*array.shape, count), np.int64)
     np.put_along_axis(out, array[..., None].astype(np.int64), 1, -1)
-    return Tensor(out)
+    return wrap(out)
 
 
 # --- random ---------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def rand(
         generator: where the stream comes from; None for the default generator.
     """
     found = _dtype("rand", dtype)
-    return Tensor(
+    return wrap(
         _drawn("random_uniform", _shape("rand", size, found), found, 0.0, 1.0, generator), requires_grad
     )
 
@@ -201,19 +201,19 @@ def randn(
 ) -> Tensor:
     """Numbers from the standard normal distribution; arguments as `rand`."""
     found = _dtype("randn", dtype)
-    return Tensor(
+    return wrap(
         _drawn("random_normal", _shape("randn", size, found), found, 0.0, 1.0, generator), requires_grad
     )
 
 
 def rand_like(x: Tensor, generator: Generator | None = None) -> Tensor:
     """Uniform numbers in [0, 1), in x's shape and dtype."""
-    return Tensor(_drawn("random_uniform", x.shape, x.dtype, 0.0, 1.0, generator))
+    return wrap(_drawn("random_uniform", x.shape, x.dtype, 0.0, 1.0, generator))
 
 
 def randn_like(x: Tensor, generator: Generator | None = None) -> Tensor:
     """Numbers from the standard normal distribution, in x's shape and dtype."""
-    return Tensor(_drawn("random_normal", x.shape, x.dtype, 0.0, 1.0, generator))
+    return wrap(_drawn("random_normal", x.shape, x.dtype, 0.0, 1.0, generator))
 
 
 def randint(
@@ -231,7 +231,7 @@ def randint(
         raise ValueError(f"randint: high must exceed low, got low={low}, high={high}")
     found = np.dtype(np.int64) if dtype is None else _dtype("randint", dtype)
     shape = _shape("randint", (size,), found)
-    return Tensor(numpy_generator(generator).integers(low, high, shape).astype(found, copy=False))
+    return wrap(numpy_generator(generator).integers(low, high, shape).astype(found, copy=False))
 
 
 def randperm(n: int, generator: Generator | None = None) -> Tensor:
@@ -239,4 +239,4 @@ def randperm(n: int, generator: Generator | None = None) -> Tensor:
     count = integer("randperm", "n", n)
     if count < 0:
         raise ValueError(f"randperm: n must not be negative, got {count}")
-    return Tensor(numpy_generator(generator).permutation(count).astype(np.int64, copy=False))
+    return wrap(numpy_generator(generator).permutation(count).astype(np.int64, copy=False))

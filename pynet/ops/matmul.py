@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from pynet.autograd import Operation, Tensor, is_fusion_enabled, record
+from pynet.autograd import Operation, Tensor, is_fusion_enabled, put_off, record
 from pynet.ops._backend import Array, backend, io, refuse_mixed, require_floats, tensor_of
-from pynet.ops.activation import activate, activation_of
+from pynet.ops.activation import absorb_activation, activate, activation_of
 from pynet.ops.arithmetic import unbroadcast
 
 # --- matmul ---------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def _linear_backward(dout: Array, saved: tuple, needs: tuple, activation: str, a
     return dx, dweight, dbias
 
 
-LINEAR = Operation("linear", _linear_forward, _linear_backward)
+LINEAR = Operation("linear", _linear_forward, _linear_backward, absorb=absorb_activation)
 
 
 def linear(
@@ -144,9 +144,7 @@ def linear(
         )
     if bias is not None and bias.shape != (ws[0],):
         raise ValueError(f"linear: bias is {bias.shape}, weight {ws} needs ({ws[0]},)")
-    if activation is None:
-        return record(LINEAR, (x, weight, bias), activation="none", alpha=0.0)
-    activation, number = activation_of("linear", activation, alpha)
-    if not is_fusion_enabled():
-        return activate(record(LINEAR, (x, weight, bias), activation="none", alpha=0.0), activation, number)
-    return record(LINEAR, (x, weight, bias), activation=activation, alpha=number)
+    name, number = activation_of("linear", activation, alpha)
+    fused = name if activation is None or is_fusion_enabled() else "none"
+    out = put_off(LINEAR, (x, weight, bias), (*xs[:-1], ws[0]), dtype, activation=fused, alpha=number)
+    return out if fused is name else activate(out, name, number)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from pynet.autograd import Operation, Pending, Tensor, is_fusion_enabled, is_grad_enabled, record, wrap, wrote
+from pynet.autograd import Operation, Pending, Tensor, put_off, wrap, wrote
 from pynet.ops._backend import Array, backend, nhwc, require_floats
-from pynet.ops.activation import NAMES
+from pynet.ops.activation import absorb_activation
 
 
 def _maps(x: Array) -> Array:
@@ -74,36 +74,19 @@ def _backward(
     )
 
 
-BATCH_NORM = Operation("batch_norm", _forward, _backward, takes_two=True)
+def _absorb(waiting: Pending, name: str, others: tuple, attributes: dict[str, Any]) -> tuple | None:
+    """One sum with an equal shape, then one activation."""
+    if name != "add":
+        return absorb_activation(waiting, name, others, attributes)
+    (other,) = others
+    if waiting.inputs[5] is not None or waiting.attributes["activation"] != "none":
+        return None
+    if other.shape != waiting.shape or other.dtype != waiting.dtype:
+        return None
+    return BATCH_NORM, (*waiting.inputs[:5], other), waiting.attributes, waiting.shape
 
 
-class BatchNormPending(Pending):
-    """A batch norm whose affine pass waits for one sum with an equal shape and one activation."""
-
-    __slots__ = ()
-
-    def absorb(self, name: str, other: Tensor | None = None, **attributes: Any) -> Tensor | None:
-        if self.absorbed or is_grad_enabled() is not self.recording or not is_fusion_enabled():
-            return None
-        if name == "add":
-            return self._absorb_residual(other)
-        if name not in NAMES:
-            return None
-        self.absorbed = True
-        return record(self.operation, self.inputs, **{**self.attributes, **attributes})
-
-    def _absorb_residual(self, other: Any) -> Tensor | None:
-        if self.inputs[5] is not None or other._pending is self:
-            return None
-        if other.shape != self.shape or other.dtype != self.dtype:
-            return None
-        other.array  # noqa: B018  a second pending side is computed first
-        self.absorbed = True
-        work = BatchNormPending(
-            self.operation, (*self.inputs[:5], other), self.attributes, self.shape, self.dtype
-        )
-        # Memory that a user may write through NumPy must be read now.
-        return work.materialise() if other._storage.held else work.tensor()
+BATCH_NORM = Operation("batch_norm", _forward, _backward, takes_two=True, absorb=_absorb)
 
 
 def batch_norm(
@@ -160,10 +143,16 @@ def batch_norm(
         # Copies: a later training step changes the running statistics in place.
         mean, var = _running(running_mean, array.dtype), _running(running_var, array.dtype)
     inputs = (x, wrap(mean), wrap(var), weight, bias, None)
-    attributes = {"eps": float(eps), "training": from_batch, "activation": "none", "alpha": 0.0}
-    if x._storage.held or not is_fusion_enabled():
-        return record(BATCH_NORM, inputs, **attributes)
-    return BatchNormPending(BATCH_NORM, inputs, attributes, shape, array.dtype).tensor()
+    return put_off(
+        BATCH_NORM,
+        inputs,
+        shape,
+        array.dtype,
+        eps=float(eps),
+        training=from_batch,
+        activation="none",
+        alpha=0.0,
+    )
 
 
 def _batch_statistics(x: Array) -> tuple[Array, Array]:

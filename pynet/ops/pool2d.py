@@ -55,10 +55,11 @@ def _max_forward(
     ceil_mode: bool,
     needs_indices: bool,
     return_indices: bool,
+    relu: bool,
 ) -> tuple[Any, tuple]:
     x = nhwc(x)
     out, indices = backend(x).max_pool2d_forward(
-        x, kernel, stride, padding, dilation, ceil_mode, needs_indices
+        x, kernel, stride, padding, dilation, ceil_mode, needs_indices, relu
     )
     saved = (indices, x.shape)
     if return_indices:
@@ -121,6 +122,7 @@ def max_pool2d(
         ceil_mode=bool(ceil_mode),
         needs_indices=return_indices or (x._requires_grad and is_grad_enabled()),
         return_indices=return_indices,
+        relu=False,
     )
 
 

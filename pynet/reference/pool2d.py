@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .activation import activation_forward
 from .layout import (
     Pair,
     add_to_windows,
@@ -54,8 +55,9 @@ def max_pool2d_forward(
     dilation: Pair,
     ceil_mode: bool,
     needs_indices: bool,
+    relu: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Take the maximum of every window.
+    """Take the maximum of every window, after a ReLU where one is asked for.
 
     The window is scanned row by row: an element replaces the running maximum when it is larger, so that the
     first of equal maxima wins, or when it is NaN, so that a NaN is never lost.
@@ -68,11 +70,15 @@ def max_pool2d_forward(
         dilation: distance between the elements of a window.
         ceil_mode: also take the last window that starts inside but ends outside.
         needs_indices: whether to return the indices.
+        relu: take max(x, 0) first.
 
     Returns:
         Array (N, C, OH, OW) and int32 indices h * W + w of the same shape, or None. A window without a single
-        element of x (possible only with dilation) gives -inf and index -1.
+        element of x (possible only with dilation) gives -inf and index -1; where the ReLU's slope is 0 the
+        index is -1 too.
     """
+    if relu:
+        x = activation_forward(x, "relu", 0.0)
     h, w = x.shape[2:]
     (oh, ow), extent = _geometry((h, w), kernel, stride, padding, dilation, ceil_mode)
     values = windows(pad(x, padding, extent, -np.inf), kernel, stride, dilation)
@@ -86,6 +92,8 @@ def max_pool2d_forward(
         wins = (place >= 0) & ((indices < 0) | (value > out) | np.isnan(value))
         np.copyto(out, value, where=wins)
         np.copyto(indices, place, where=wins)
+    if relu:
+        indices[out <= 0] = -1
     return out, indices if needs_indices else None
 
 

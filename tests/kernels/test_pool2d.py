@@ -38,12 +38,12 @@ def test_max_pool2d(isa, same_bits, rng, kernel, stride, padding, dilation, C, c
         x[rng.random(x.shape) < 0.04] = np.nan
         x[0, 0] = -np.inf
         arguments = (x, kernel, stride, padding, dilation, ceil_mode)
-        out, indices = same_bits(lambda a=arguments: _core.max_pool2d_forward(*a, True))
-        want, want_indices = reference.max_pool2d_forward(*arguments, True)
+        out, indices = same_bits(lambda a=arguments: _core.max_pool2d_forward(*a, True, False))
+        want, want_indices = reference.max_pool2d_forward(*arguments, True, False)
         np.testing.assert_array_equal(out, want)
         np.testing.assert_array_equal(indices, want_indices)
         assert indices.dtype == np.int32 and is_nhwc(out) and is_nhwc(indices)
-        alone, none = _core.max_pool2d_forward(*arguments, False)
+        alone, none = _core.max_pool2d_forward(*arguments, False, False)
         np.testing.assert_array_equal(alone, out)
         assert none is None
         dout = normal(rng, out.shape)
@@ -53,12 +53,48 @@ def test_max_pool2d(isa, same_bits, rng, kernel, stride, padding, dilation, C, c
         assert is_nhwc(dx)
 
 
+def bits(a):
+    return a.view(np.int32)
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("C", CHANNELS)
+@pytest.mark.parametrize("kernel, stride, padding, dilation", WINDOWS)
+def test_max_pool2d_after_relu(isa, same_bits, rng, kernel, stride, padding, dilation, C, ceil_mode):
+    """The bits of the ReLU and the pooling one after the other, signs of zero included."""
+    for size in ((7, 9), (8, 8)):
+        x = to_nhwc(rng.integers(-4, 3, (3, C, *size)).astype(np.float32))
+        x[rng.random(x.shape) < 0.2] = -0.0
+        x[1][rng.random(x.shape[1:]) < 0.04] = np.nan
+        x[1][rng.random(x.shape[1:]) < 0.04] = np.inf
+        x[0, 0] = -np.inf
+        arguments = (kernel, stride, padding, dilation, ceil_mode)
+        active = _core.activation_forward(x, "relu", 0.0)
+        out, indices = same_bits(lambda x=x, a=arguments: _core.max_pool2d_forward(x, *a, True, True))
+        want, places = _core.max_pool2d_forward(active, *arguments, True, False)
+        np.testing.assert_array_equal(bits(out), bits(want))
+        np.testing.assert_array_equal(indices, np.where(want <= 0, -1, places))
+        np.testing.assert_array_equal(
+            bits(_core.max_pool2d_forward(x, *arguments, False, True)[0]), bits(out)
+        )
+        for got, expected in zip(
+            (out, indices), reference.max_pool2d_forward(x, *arguments, True, True), strict=True
+        ):
+            np.testing.assert_array_equal(got, expected)
+        dout = normal(rng, out.shape)
+        dx = same_bits(lambda d=dout, i=indices, s=x.shape: _core.max_pool2d_backward(d, i, s))
+        apart = _core.activation_backward(
+            _core.max_pool2d_backward(dout, places, x.shape), active, "relu", 0.0
+        )
+        np.testing.assert_array_equal(bits(dx), bits(apart))
+
+
 @pytest.mark.parametrize("C", [3, 16, 40])
 def test_max_pool2d_of_many_rows(isa, same_bits, rng, C):
     """More than one chunk, also where one row alone holds the NaN."""
     x = normal(rng, (33, C, 32, 30))
     x[17, C - 1, 5, 7] = np.nan
-    arguments = (x, (2, 2), (2, 2), (0, 0), (1, 1), False, True)
+    arguments = (x, (2, 2), (2, 2), (0, 0), (1, 1), False, True, False)
     out, indices = same_bits(lambda: _core.max_pool2d_forward(*arguments))
     want, want_indices = reference.max_pool2d_forward(*arguments)
     np.testing.assert_array_equal(out, want)
@@ -83,8 +119,8 @@ def test_max_pool2d_backward_trusts_no_sizes(isa, same_bits, rng, C):
 
 def test_max_pool2d_window_without_a_pixel(isa):
     x = np.zeros((1, 5, 1, 1), np.float32)
-    out, indices = _core.max_pool2d_forward(x, (2, 2), (1, 1), (2, 2), (3, 3), False, True)
-    want, want_indices = reference.max_pool2d_forward(x, (2, 2), (1, 1), (2, 2), (3, 3), False, True)
+    out, indices = _core.max_pool2d_forward(x, (2, 2), (1, 1), (2, 2), (3, 3), False, True, False)
+    want, want_indices = reference.max_pool2d_forward(x, (2, 2), (1, 1), (2, 2), (3, 3), False, True, False)
     np.testing.assert_array_equal(out, want)
     np.testing.assert_array_equal(indices, want_indices)
     assert not _core.max_pool2d_backward(np.ones_like(out), indices, x.shape).any()
@@ -124,7 +160,7 @@ def test_adaptive_avg_pool2d(isa, same_bits, rng, C, output_size):
 
 def test_batch_of_none(isa):
     x = np.zeros((0, 3, 8, 8), np.float32)
-    out, indices = _core.max_pool2d_forward(x, (2, 2), (2, 2), (0, 0), (1, 1), False, True)
+    out, indices = _core.max_pool2d_forward(x, (2, 2), (2, 2), (0, 0), (1, 1), False, True, False)
     assert out.shape == indices.shape == (0, 3, 4, 4)
     assert _core.max_pool2d_backward(out, indices, x.shape).shape == x.shape
     out = _core.avg_pool2d_forward(x, (2, 2), (2, 2), (0, 0), False, True)
@@ -136,7 +172,7 @@ def test_batch_of_none(isa):
 def test_inputs_of_any_order(isa, rng):
     x = rng.standard_normal((2, 5, 8, 6)).astype(np.float32)
     x.flags.writeable = False
-    arguments = ((2, 2), (2, 2), (0, 0), (1, 1), False, True)
+    arguments = ((2, 2), (2, 2), (0, 0), (1, 1), False, True, False)
     out, indices = _core.max_pool2d_forward(to_nhwc(x), *arguments)
     for other in (x, np.repeat(x, 2, axis=3)[..., ::2], np.ascontiguousarray(x[:, :, ::-1])[:, :, ::-1]):
         again, again_indices = _core.max_pool2d_forward(other, *arguments)
@@ -151,7 +187,7 @@ def test_inputs_of_any_order(isa, rng):
 
 def test_refusals(isa):
     x = np.zeros((2, 3, 8, 8), np.float32)
-    out, indices = _core.max_pool2d_forward(x, (2, 2), (2, 2), (0, 0), (1, 1), False, True)
+    out, indices = _core.max_pool2d_forward(x, (2, 2), (2, 2), (0, 0), (1, 1), False, True, False)
     for bad in (64, -2, 2**31 - 1, -(2**31)):
         wrong = indices.copy(order="K")
         wrong[1, 2, 3, 3] = bad
@@ -168,7 +204,7 @@ def test_refusals(isa):
     with pytest.raises(ValueError, match="x_shape is"):
         _core.avg_pool2d_backward(out, (2, 3, -8, 8), (2, 2), (2, 2), (0, 0), False, True)
     with pytest.raises(ValueError, match=r"padding \(2, 0\) must lie between 0 and half of the kernel"):
-        _core.max_pool2d_forward(x, (2, 2), (2, 2), (2, 0), (1, 1), False, True)
+        _core.max_pool2d_forward(x, (2, 2), (2, 2), (2, 0), (1, 1), False, True, False)
     with pytest.raises(ValueError, match="must be at least 1"):
         _core.avg_pool2d_forward(x, (2, 2), (0, 1), (0, 0), False, True)
     with pytest.raises(ValueError, match="exceeds the padded input"):

@@ -54,7 +54,7 @@ def test_output_size(arguments, expected):
 def test_max_pool_forward(rng, shape, geometry):
     kernel, stride, padding, dilation, _ = geometry
     x = rng.integers(-2, 3, shape).astype(float)  # small integers: many ties
-    out, indices = reference.max_pool2d_forward(x, *geometry, True)
+    out, indices = reference.max_pool2d_forward(x, *geometry, True, False)
     for n, c, i, j in np.ndindex(out.shape):
         start = (i * stride[0] - padding[0], j * stride[1] - padding[1])
         places = window(shape[2:], start, kernel, dilation)
@@ -70,20 +70,20 @@ def test_max_pool_forward(rng, shape, geometry):
 @pytest.mark.parametrize("geometry", MAX_GEOMETRIES)
 def test_max_pool_gradient(rng, check_gradient, shape, geometry):
     x = rng.permutation(int(np.prod(shape))).reshape(shape).astype(float)  # no ties: the gradient is defined
-    out, indices = reference.max_pool2d_forward(x, *geometry, True)
+    out, indices = reference.max_pool2d_forward(x, *geometry, True, False)
     dout = rng.standard_normal(out.shape)
     dx = reference.max_pool2d_backward(dout, indices, shape)
-    check_gradient(lambda v: reference.max_pool2d_forward(v, *geometry, False)[0], x, dx, dout)
+    check_gradient(lambda v: reference.max_pool2d_forward(v, *geometry, False, False)[0], x, dx, dout)
     assert is_nhwc(dx)
 
 
 def test_max_pool_nan_and_infinity():
     x = np.array([[1.0, np.nan, 2.0, -np.inf], [3.0, 4.0, -np.inf, -np.inf]])[None, None]
-    out, indices = reference.max_pool2d_forward(x, (2, 2), (2, 2), (0, 0), (1, 1), False, True)
+    out, indices = reference.max_pool2d_forward(x, (2, 2), (2, 2), (0, 0), (1, 1), False, True, False)
     np.testing.assert_array_equal(out, [[[[np.nan, 2.0]]]])
     np.testing.assert_array_equal(indices, [[[[1, 2]]]])
     lowest, where = reference.max_pool2d_forward(
-        np.full((1, 1, 2, 2), -np.inf), (2, 2), (2, 2), (1, 1), (1, 1), False, True
+        np.full((1, 1, 2, 2), -np.inf), (2, 2), (2, 2), (1, 1), (1, 1), False, True, False
     )
     assert (lowest == -np.inf).all()
     np.testing.assert_array_equal(where[0, 0], [[0, 1], [2, 3]])  # an element of x, never the padding
@@ -92,7 +92,7 @@ def test_max_pool_nan_and_infinity():
 def test_max_pool_window_without_elements():
     # Dilated by 3 and padded by 1, the only window covers rows -1 and 2 of a map of one row.
     out, indices = reference.max_pool2d_forward(
-        np.ones((1, 1, 2, 3)), (2, 1), (1, 1), (1, 0), (3, 1), False, True
+        np.ones((1, 1, 2, 3)), (2, 1), (1, 1), (1, 0), (3, 1), False, True, False
     )
     assert (out == -np.inf).all()
     assert (indices == -1).all()
