@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pynet.autograd.modes import Mode, fusion_mode, grad_mode
-from pynet.autograd.tape import Node, Operation, Storage, clock, flush_pending, listeners, live_pending
+from pynet.autograd.tape import Node, Operation, Storage, clock, flush_pending, listeners, registry
 from pynet.autograd.tensors import Tensor, wrap
 
 _new = object.__new__
@@ -189,14 +189,14 @@ class Pending:
             return None
         if grad_mode.get() is not self.recording or not fusion_mode.get():
             return None
-        if len(inputs) == 1:
-            before = after = others = ()
-        else:
+        before: tuple = ()
+        after: tuple = ()
+        if len(inputs) > 1:
             places = [i for i, t in enumerate(inputs) if t is owner]
             if len(places) > 1:
                 return None
             before, after = inputs[: places[0]], inputs[places[0] + 1 :]
-            others = before + after
+        others = before + after
         whole = absorb(self, operation.name, others, attributes)
         if whole is None:
             return None
@@ -207,11 +207,11 @@ class Pending:
                 if t._storage.held:
                     return None
         self.followed_by = True
-        result = owe(*whole, self.dtype)
+        result = owe(whole[0], whole[1], whole[2], whole[3], self.dtype)
         work: Pending = result._pending  # type: ignore[assignment]
         work.source = self
         work.apart = operation, before, after, attributes
-        return _known(result)
+        return result
 
     def vanished(self) -> bool:
         """Whether nobody but the one that follows can ever ask for the result."""
@@ -247,8 +247,9 @@ def owe(
     attributes: dict[str, Any],
     shape: tuple[int, ...],
     dtype: np.dtype,
+    known: bool = True,
 ) -> Tensor:
-    """A Tensor that owes an operation; `flush_pending` does not know it yet."""
+    """A Tensor that owes an operation; `known` to `flush_pending`, unless it belongs to one that is."""
     work = _new(Pending)
     work.operation, work.inputs, work.attributes = operation, inputs, attributes
     work.shape, work.dtype = shape, dtype
@@ -264,20 +265,16 @@ def owe(
             if t is not None and t._requires_grad:
                 result._requires_grad = True
                 break
-    work.owner = weakref.ref(result)
+    if known:
+        owners = registry.owners
+        work.owner = owner = weakref.ref(result, owners.discard)
+        owners.add(owner)
+    else:
+        work.owner = weakref.ref(result)
     return result
 
 
 _OWED = Storage()  # of all Tensors that are not yet computed
-
-
-def _known(result: Tensor) -> Tensor:
-    """The same Tensor, which `flush_pending` now settles."""
-    owners = live_pending()
-    work: Pending = result._pending  # type: ignore[assignment]
-    work.owner = reference = weakref.ref(result, owners.discard)
-    owners.add(reference)
-    return result
 
 
 def put_off(
@@ -303,4 +300,4 @@ def put_off(
                 return record(operation, inputs, **attributes)
     if listeners or not fusion_mode.get():
         return record(operation, inputs, **attributes)
-    return _known(owe(operation, inputs, attributes, shape, dtype))
+    return owe(operation, inputs, attributes, shape, dtype)

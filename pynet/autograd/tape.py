@@ -125,16 +125,12 @@ class _Registry(threading.local):
         self.owners: set[weakref.ref[Tensor]] = set()
 
 
-_registry = _Registry()
-
-
-def live_pending() -> set[weakref.ref[Tensor]]:
-    return _registry.owners
+registry = _Registry()
 
 
 def flush_pending() -> None:
     """Runs all work that was put off: called before anything is written in place."""
-    owners = _registry.owners
+    owners = registry.owners
     if owners:
         for reference in owners.copy():
             owner = reference()

@@ -97,9 +97,8 @@ def _absorb(waiting: Pending, name: str, others: tuple, attributes: dict[str, An
         return absorb_activation(waiting, name, others, attributes)
     if waiting.attributes["activation"] != "relu" or attributes["return_indices"] or attributes["ceil_mode"]:
         return None
-    plain = owe(
-        CONV2D, waiting.inputs, {**waiting.attributes, "activation": "none"}, waiting.shape, waiting.dtype
-    )
+    without = {**waiting.attributes, "activation": "none"}
+    plain = owe(CONV2D, waiting.inputs, without, waiting.shape, waiting.dtype, known=False)
     windows = (attributes[name] for name in ("kernel", "stride", "padding", "dilation"))
     shape = (*waiting.shape[:2], *window_counts(waiting.shape, *windows))
     return MAX_POOL2D, (plain,), {**attributes, "relu": True}, shape
