@@ -10,7 +10,7 @@ operators and methods to `Tensor`.
 
 from pynet.autograd.construct import from_numpy, tensor
 from pynet.autograd.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from pynet.autograd.recording import Pending, is_fusion_enabled, listen, put_off, record, unfused
+from pynet.autograd.recording import Pending, is_fusion_enabled, listen, owe, put_off, record, unfused
 from pynet.autograd.tape import Node, Operation, Storage, before_write, flush_pending, listeners, wrote
 from pynet.autograd.tensors import HookHandle, Tensor, checked, wrap
 from pynet.autograd.walk import backward, grad, use_kernels
@@ -34,6 +34,7 @@ __all__ = [
     "listen",
     "listeners",
     "no_grad",
+    "owe",
     "put_off",
     "record",
     "set_grad_enabled",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pynet.autograd.modes import Mode, fusion_mode, grad_mode
-from pynet.autograd.tape import Node, Operation, Storage, clock, flush_pending, listeners, live_pending
+from pynet.autograd.tape import Node, Operation, Storage, clock, flush_pending, listeners, registry
 from pynet.autograd.tensors import Tensor, wrap
 
 _new = object.__new__
@@ -151,6 +151,132 @@ class unfused(Mode):
         super().__enter__()
 
 
+class Pending:
+    """The last operations of a Tensor, not yet run, so that the next one may be run together with them.
+
+    Everything that reads the array settles the Tensor: the operation runs, and is recorded, as if it had
+    never been put off. An operation on a pending Tensor is put off in turn where `Operation.absorb` says
+    that the two can be one. Whether they are shows when the result is read: if somebody still has the
+    Tensor between them, that one is settled first and nothing is computed twice.
+
+    `operation`, `inputs`, `attributes`, as for `record`, are all that is owed, as one; `shape` and `dtype`
+    are the result's. Made by `put_off` and `followed`.
+    """
+
+    operation: Operation
+    inputs: tuple[Tensor | None, ...]
+    attributes: dict[str, Any]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    recording: bool  # the mode that the operation was asked for in
+    owner: weakref.ref[Tensor]
+    result: Tensor | None = None
+    followed_by = False
+    # What this follows, and its own operation alone: the source's result goes between the other inputs.
+    source: Pending | None = None
+    apart: tuple[Operation, tuple, tuple, dict[str, Any]] | None = None
+
+    def followed(
+        self,
+        owner: Tensor,
+        operation: Operation,
+        inputs: tuple[Tensor | None, ...],
+        attributes: dict[str, Any],
+    ) -> Tensor | None:
+        """The pending result of an operation on the owner and other inputs; None where it cannot wait."""
+        absorb = self.operation.absorb
+        if absorb is None or self.followed_by or listeners:
+            return None
+        if grad_mode.get() is not self.recording or not fusion_mode.get():
+            return None
+        before: tuple = ()
+        after: tuple = ()
+        if len(inputs) > 1:
+            places = [i for i, t in enumerate(inputs) if t is owner]
+            if len(places) > 1:
+                return None
+            before, after = inputs[: places[0]], inputs[places[0] + 1 :]
+        others = before + after
+        whole = absorb(self, operation.name, others, attributes)
+        if whole is None:
+            return None
+        for t in others:
+            if t is not None:
+                if t._array is None:
+                    t._settle()
+                if t._storage.held:
+                    return None
+        self.followed_by = True
+        result = owe(whole[0], whole[1], whole[2], whole[3], self.dtype)
+        work: Pending = result._pending  # type: ignore[assignment]
+        work.source = self
+        work.apart = operation, before, after, attributes
+        return result
+
+    def vanished(self) -> bool:
+        """Whether nobody but the one that follows can ever ask for the result."""
+        return (
+            self.result is None and self.owner() is None and (self.source is None or self.source.vanished())
+        )
+
+    def run(self) -> Tensor:
+        """The result, computed and recorded in the mode that it was asked for in."""
+        result = self.result
+        if result is None:
+            operation, inputs, attributes = self.operation, self.inputs, self.attributes
+            if self.source is not None and not self.source.vanished():
+                operation, before, after, attributes = self.apart  # type: ignore[misc]
+                inputs = (*before, self.source.run(), *after)
+            before_mode = grad_mode.get()
+            if before_mode is self.recording:
+                result = record(operation, inputs, **attributes)
+            else:
+                grad_mode.set(self.recording)
+                try:
+                    result = record(operation, inputs, **attributes)
+                finally:
+                    grad_mode.set(before_mode)
+            self.inputs, self.source, self.apart = (), None, None
+            self.result = result
+        return result
+
+
+def owe(
+    operation: Operation,
+    inputs: tuple[Tensor | None, ...],
+    attributes: dict[str, Any],
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    known: bool = True,
+) -> Tensor:
+    """A Tensor that owes an operation; `known` to `flush_pending`, unless it belongs to one that is."""
+    work = _new(Pending)
+    work.operation, work.inputs, work.attributes = operation, inputs, attributes
+    work.shape, work.dtype = shape, dtype
+    work.recording = recording = grad_mode.get()
+    result = _new(Tensor)
+    result._array = result._node = result._grad = result._hooks = None
+    result._pending = work
+    result._output_index = 0
+    result._requires_grad = False
+    result._storage = _OWED
+    if recording:
+        for t in inputs:
+            if t is not None and t._requires_grad:
+                result._requires_grad = True
+                break
+    if known:
+        owners = registry.owners
+        work.owner = owner = weakref.ref(result, owners.discard)
+        owners.add(owner)
+    else:
+        work.owner = weakref.ref(result)
+    return result
+
+
+_OWED = Storage()  # of all Tensors that are not yet computed
+
+
 def put_off(
     operation: Operation,
     inputs: tuple[Tensor | None, ...],
@@ -174,138 +300,4 @@ def put_off(
                 return record(operation, inputs, **attributes)
     if listeners or not fusion_mode.get():
         return record(operation, inputs, **attributes)
-    return _live(Pending(operation, inputs, attributes, shape, dtype))
-
-
-def _live(work: Pending) -> Tensor:
-    """The Tensor that owes the work, known to `flush_pending`."""
-    result = work.tensor()
-    owners = live_pending()
-    work.owner = weakref.ref(result, owners.discard)
-    owners.add(work.owner)
-    return result
-
-
-class Pending:
-    """The last operations of a Tensor, not yet run, so that the next one may be run together with them.
-
-    Everything that reads the array settles the Tensor: the operation runs, and is recorded, as if it had
-    never been put off. An operation on a pending Tensor is put off in turn where `Operation.absorb` says
-    that the two can be one. Whether they are shows when the result is read: if somebody still has the
-    Tensor between them, that one is settled first and nothing is computed twice.
-
-    Args:
-        operation, inputs, attributes: as for `record`: all that is owed, as one.
-        shape, dtype: of the result.
-    """
-
-    __slots__ = (
-        "apart",
-        "attributes",
-        "dtype",
-        "followed_by",
-        "inputs",
-        "operation",
-        "owner",
-        "recording",
-        "result",
-        "shape",
-        "source",
-    )
-
-    def __init__(
-        self,
-        operation: Operation,
-        inputs: tuple[Tensor | None, ...],
-        attributes: dict[str, Any],
-        shape: tuple[int, ...],
-        dtype: np.dtype,
-    ) -> None:
-        self.operation, self.inputs, self.attributes = operation, inputs, attributes
-        self.shape, self.dtype = shape, dtype
-        self.recording = grad_mode.get()
-        self.followed_by = False
-        # What this follows, and its own operation alone: the source's result goes between the inputs.
-        self.source: Pending | None = None
-        self.apart: Any = None
-        self.owner: Any = None
-        self.result: Tensor | None = None
-
-    def varied(self, inputs: tuple[Tensor | None, ...] | None = None, **attributes: Any) -> Pending:
-        """The same work with other inputs or attributes."""
-        return Pending(
-            self.operation,
-            self.inputs if inputs is None else inputs,
-            {**self.attributes, **attributes},
-            self.shape,
-            self.dtype,
-        )
-
-    def tensor(self) -> Tensor:
-        """The Tensor that owes this work."""
-        result = wrap(None)
-        result._pending = self
-        if self.recording:
-            for t in self.inputs:
-                if t is not None and t._requires_grad:
-                    result._requires_grad = True
-                    break
-        self.owner = weakref.ref(result)
-        return result
-
-    def followed(
-        self,
-        owner: Tensor,
-        operation: Operation,
-        inputs: tuple[Tensor | None, ...],
-        attributes: dict[str, Any],
-    ) -> Tensor | None:
-        """The pending result of an operation on the owner and other inputs; None where it cannot wait."""
-        absorb = self.operation.absorb
-        if absorb is None or self.followed_by or listeners:
-            return None
-        if grad_mode.get() is not self.recording or not fusion_mode.get():
-            return None
-        places = [i for i, t in enumerate(inputs) if t is owner]
-        if len(places) > 1:
-            return None
-        before, after = inputs[: places[0]], inputs[places[0] + 1 :]
-        others = before + after
-        work = absorb(self, operation.name, others, attributes)
-        if work is None:
-            return None
-        for t in others:
-            if t is not None:
-                if t._array is None:
-                    t._settle()
-                if t._storage.held:
-                    return None
-        self.followed_by = True
-        work.source = self
-        work.apart = operation, before, after, attributes
-        return _live(work)
-
-    def vanished(self) -> bool:
-        """Whether nobody but the one that follows can ever ask for the result."""
-        return (
-            self.result is None and self.owner() is None and (self.source is None or self.source.vanished())
-        )
-
-    def run(self) -> Tensor:
-        """The result, computed and recorded in the mode that it was asked for in."""
-        if self.result is None:
-            operation, inputs, attributes = self.operation, self.inputs, self.attributes
-            if self.source is not None and not self.source.vanished():
-                operation, before, after, attributes = self.apart
-                inputs = (*before, self.source.run(), *after)
-            before = grad_mode.get()
-            if before is self.recording:
-                self.result = record(operation, inputs, **attributes)
-            else:
-                grad_mode.set(self.recording)
-                try:
-                    self.result = record(operation, inputs, **attributes)
-                finally:
-                    grad_mode.set(before)
-            self.inputs, self.source, self.apart = (), None, None
-        return self.result
+    return owe(operation, inputs, attributes, shape, dtype)

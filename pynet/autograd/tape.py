@@ -32,9 +32,9 @@ class Operation:
         view: the output may share memory with the first input.
         takes_two: the backward also takes a gradient as a tuple of two summands, and so spares their sum. For
             an operation with one output.
-        absorb: `absorb(pending, name, others, attributes) -> Pending or None`: the one piece of work that
-            stands for `pending`, whose operation this is, and operation `name` with these attributes on its
-            result and on the other inputs. See `Pending`.
+        absorb: `absorb(pending, name, others, attributes)` -> the one operation, inputs, attributes and shape
+            that stand for `pending`, whose operation this is, and operation `name` with these attributes on
+            its result and on the other inputs; None where there is none. See `Pending`.
     """
 
     __slots__ = ("absorb", "backward", "forward", "name", "takes_two", "view")
@@ -46,7 +46,7 @@ class Operation:
         backward: Callable[..., Any] | None,
         view: bool = False,
         takes_two: bool = False,
-        absorb: Callable[[Pending, str, tuple, dict[str, Any]], Pending | None] | None = None,
+        absorb: Callable[[Pending, str, tuple, dict[str, Any]], tuple | None] | None = None,
     ) -> None:
         self.name, self.forward, self.backward, self.view = name, forward, backward, view
         self.takes_two, self.absorb = takes_two, absorb
@@ -125,16 +125,12 @@ class _Registry(threading.local):
         self.owners: set[weakref.ref[Tensor]] = set()
 
 
-_registry = _Registry()
-
-
-def live_pending() -> set[weakref.ref[Tensor]]:
-    return _registry.owners
+registry = _Registry()
 
 
 def flush_pending() -> None:
     """Runs all work that was put off: called before anything is written in place."""
-    owners = _registry.owners
+    owners = registry.owners
     if owners:
         for reference in owners.copy():
             owner = reference()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from pynet import _core
 from pynet.autograd import tape
 from pynet.autograd.tape import Array, Node, check_unwritten, wrote
 from pynet.autograd.tensors import Tensor, array_of, wrap
+
+_ndarray = np.ndarray
 
 # Plain NumPy until pynet.ops installs the kernels: this module may not import them.
 _add: Callable[[Array, Array], Array] = np.add
@@ -105,8 +107,8 @@ class _Walk:
             check_unwritten(node)
         operation = node.operation
         dout: Any = slots[0] if type(node.shape) is not list else _filled(node, slots)
-        needs = tuple([e is not None for e in edges])
         saved = node.saved
+        needs = tuple([e is not None for e in edges])
         gradients = operation.backward(dout, saved, needs, **node.attributes)  # type: ignore[misc]
         if len(gradients) != len(edges):
             raise RuntimeError(
@@ -116,19 +118,24 @@ class _Walk:
             node.edges = None
             node.saved = ()
         for i, edge in enumerate(edges):
-            if edge is None:
-                continue
             gradient = gradients[i]
-            if gradient is None:
+            if edge is None or gradient is None:
                 continue
-            _check_gradient(operation.name, i, gradient, edge)
-            if type(edge) is not tuple:
+            if type(edge) is tuple:
+                target, index = edge
+                shape, dtype = target.shape, target.dtype
+                if type(shape) is list:
+                    shape, dtype = shape[index], dtype[index]
+            else:
+                array = edge._array
+                shape, dtype = array.shape, array.dtype
                 # A custom backward may return what it saved: that must not become a leaf's gradient. Only
                 # such an array is held, so that everything else saved is released here.
-                root = _root(gradient)
                 for a in saved:
-                    if type(a) is np.ndarray and (a is root or (a.base is not None and _root(a) is root)):
-                        self.hold(root)
+                    if type(a) is _ndarray and (a is gradient or _share(a, gradient)):
+                        self.hold(gradient)
+            if gradient.shape != shape or (gradient.dtype is not dtype and gradient.dtype != dtype):
+                _refuse_gradient(operation.name, i, gradient, shape, dtype)
             self.deliver(edge, gradient)
 
     def _is_useful(self, edge: Any) -> bool:
@@ -188,17 +195,17 @@ class _Walk:
 
     def give(self, owner: Tensor, gradient: Array) -> None:
         """Stores or adds a gradient: with the owner's strides, in memory that is nobody else's."""
-        if owner._grad is not None:
-            target = owner._grad.array
-            if not target.flags.writeable:
-                raise RuntimeError(
-                    "backward: .grad is read-only, so nothing can be added to it; set it to None or a clone()"
-                )
-            _accumulate(target, gradient)
-            wrote(owner._grad)
+        if owner._grad is None:
+            owner._grad = given = wrap(self.own(gradient, owner._array))
+            given._storage.held = True  # the next backward() writes it
             return
-        owner._grad = given = wrap(self.own(gradient, owner._array))
-        given._storage.held = True  # the next backward() writes it
+        target = owner._grad.array
+        if not target.flags.writeable:
+            raise RuntimeError(
+                "backward: .grad is read-only, so nothing can be added to it; set it to None or a clone()"
+            )
+        _accumulate(target, gradient)
+        wrote(owner._grad)
 
     def own(self, gradient: Array, like: Array) -> Array:
         """The gradient itself where nobody else has it and it is laid out as `like`, else such a copy."""
@@ -214,9 +221,14 @@ class _Walk:
 def _root(array: Any) -> Any:
     """The innermost ndarray whose memory a view shows."""
     base = array.base
-    while isinstance(base, np.ndarray):
+    while isinstance(base, _ndarray):
         array, base = base, base.base
     return array
+
+
+def _share(a: Array, b: Array) -> bool:
+    """Whether two arrays show the same memory: never where both are new ones."""
+    return (isinstance(a.base, _ndarray) or isinstance(b.base, _ndarray)) and _root(a) is _root(b)
 
 
 def _filled(node: Node, slots: list[Array | None]) -> tuple[Array | None, ...]:
@@ -227,20 +239,13 @@ def _filled(node: Node, slots: list[Array | None]) -> tuple[Array | None, ...]:
     )
 
 
-def _check_gradient(name: str, position: int, gradient: Any, edge: Any) -> None:
-    if type(edge) is tuple:
-        node, index = edge
-        shape, dtype = node.shape, node.dtype
-        if type(shape) is list:
-            shape, dtype = shape[index], dtype[index]
-    else:
-        shape, dtype = edge._array.shape, edge._array.dtype
-    if gradient.shape != shape or (gradient.dtype is not dtype and gradient.dtype != dtype):
-        raise RuntimeError(
-            f"backward of {name} returned a gradient of shape {gradient.shape} and dtype {gradient.dtype} "
-            "for input "
-            f"{position}, which has shape {shape} and dtype {dtype}"
-        )
+def _refuse_gradient(
+    name: str, position: int, gradient: Any, shape: tuple[int, ...], dtype: np.dtype
+) -> NoReturn:
+    raise RuntimeError(
+        f"backward of {name} returned a gradient of shape {gradient.shape} and dtype {gradient.dtype} "
+        f"for input {position}, which has shape {shape} and dtype {dtype}"
+    )
 
 
 def _start(walk: _Walk, name: str, tensors: Sequence[Tensor], gradients: Sequence[Any]) -> None:

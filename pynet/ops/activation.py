@@ -45,12 +45,10 @@ def _backward(dout: Array, saved: tuple, needs: tuple, activation: str, alpha: f
     return (backend(dout).activation_backward(dout, out, activation, alpha),)
 
 
-def absorb_activation(
-    waiting: Pending, name: str, others: tuple, attributes: dict[str, Any]
-) -> Pending | None:
+def absorb_activation(waiting: Pending, name: str, others: tuple, attributes: dict[str, Any]) -> tuple | None:
     """`Operation.absorb` of an operation with an activation of its own."""
     if name in NAMES and waiting.attributes["activation"] == "none":
-        return waiting.varied(**attributes)
+        return waiting.operation, waiting.inputs, {**waiting.attributes, **attributes}, waiting.shape
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-from pynet.autograd import Operation, Pending, Tensor, is_fusion_enabled, put_off, record
+from pynet.autograd import Operation, Pending, Tensor, is_fusion_enabled, owe, put_off, record
 from pynet.ops._backend import Array, backend, hwio, integer, nhwc, pair, require_floats, window_counts
 from pynet.ops.activation import absorb_activation, activate, activation_of
 from pynet.ops.pool2d import MAX_POOL2D
@@ -88,7 +88,7 @@ def _backward(
     return dx, dweight, dbias
 
 
-def _absorb(waiting: Pending, name: str, others: tuple, attributes: dict[str, Any]) -> Pending | None:
+def _absorb(waiting: Pending, name: str, others: tuple, attributes: dict[str, Any]) -> tuple | None:
     """An activation; and after a ReLU the max pooling, which then takes the ReLU along.
 
     The two commute, and so the gradient of the ReLU is taken on the small map.
@@ -97,10 +97,11 @@ def _absorb(waiting: Pending, name: str, others: tuple, attributes: dict[str, An
         return absorb_activation(waiting, name, others, attributes)
     if waiting.attributes["activation"] != "relu" or attributes["return_indices"] or attributes["ceil_mode"]:
         return None
-    plain = waiting.varied(activation="none").tensor()
+    without = {**waiting.attributes, "activation": "none"}
+    plain = owe(CONV2D, waiting.inputs, without, waiting.shape, waiting.dtype, known=False)
     windows = (attributes[name] for name in ("kernel", "stride", "padding", "dilation"))
     shape = (*waiting.shape[:2], *window_counts(waiting.shape, *windows))
-    return Pending(MAX_POOL2D, (plain,), {**attributes, "relu": True}, shape, waiting.dtype)
+    return MAX_POOL2D, (plain,), {**attributes, "relu": True}, shape
 
 
 CONV2D = Operation("conv2d", _forward, _backward, absorb=_absorb)

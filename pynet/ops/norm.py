@@ -74,7 +74,7 @@ def _backward(
     )
 
 
-def _absorb(waiting: Pending, name: str, others: tuple, attributes: dict[str, Any]) -> Pending | None:
+def _absorb(waiting: Pending, name: str, others: tuple, attributes: dict[str, Any]) -> tuple | None:
     """One sum with an equal shape, then one activation."""
     if name != "add":
         return absorb_activation(waiting, name, others, attributes)
@@ -83,7 +83,7 @@ def _absorb(waiting: Pending, name: str, others: tuple, attributes: dict[str, An
         return None
     if other.shape != waiting.shape or other.dtype != waiting.dtype:
         return None
-    return waiting.varied((*waiting.inputs[:5], other))
+    return BATCH_NORM, (*waiting.inputs[:5], other), waiting.attributes, waiting.shape
 
 
 BATCH_NORM = Operation("batch_norm", _forward, _backward, takes_two=True, absorb=_absorb)
