@@ -202,7 +202,7 @@ PYNET_NOINLINE void transform_output_block(const float* p, int64_t stride, float
         PYNET_UNROLL
         for (int y = 0; y < m; ++y) half[y][x] = o[y];
     }
-    const vfloat add = !bias ? vfloat{} : kWhole ? load(bias) : load_partial(bias, lanes);
+    const vfloat add = !bias ? vfloat{} : load_lanes(bias, lanes);
     PYNET_UNROLL
     for (int y = 0; y < m; ++y) {
         if (!kWhole && y >= rows) break;
