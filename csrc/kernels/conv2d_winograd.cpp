@@ -103,9 +103,10 @@ Plan plan_of(const Conv2d& c, const Maps& t, int threads) {
     p.v_row = round_up(t.SC, kLanes);
     p.panels_at_once = 2;
     p.p_row = minimum(packed_panels_width(t.DC), p.panels_at_once * kPanel);
-    // The transformed tiles fill about half an L2; fewer than 16 tiles would not repay the weights they stream in.
+    // Transformed tiles and products leave most of an L2 to the weights, which every chunk streams in: fewer than 16
+    // tiles would not repay that.
     const int64_t least = round_up(16, kTileRows), most = round_up(32, kTileRows);
-    p.chunk = maximum(least, minimum(most, 512 * 1024 / (X * p.v_row * 4) / kTileRows * kTileRows));
+    p.chunk = maximum(least, minimum(most, (160 << 10) / (X * p.v_row * 4) / kTileRows * kTileRows));
     while (p.chunk > kTileRows && ceil_div(t.tiles, p.chunk) < 16) p.chunk -= kTileRows;
     p.v_stride = p.chunk * p.v_row + kGap;
     p.p_stride = p.chunk * p.p_row + kGap;
@@ -251,6 +252,15 @@ size_t workspace(const Conv2d& c, int threads) {
     return static_cast<size_t>(floats) * sizeof(float);
 }
 
+// The blocked form reads the weights as they are: transformed, they are four times as many bytes of main memory.
+template <int m>
+size_t packed_bytes(const Conv2d& c) {
+    constexpr int64_t X = Winograd<m>::kIn * Winograd<m>::kIn;
+    const Maps t = maps_of<m>(c);
+    if (c.pass == ConvPass::backward_weight || is_blocked<m>(t)) return 0;
+    return static_cast<size_t>(weights_size(X, t.SC, t.DC)) * sizeof(float);
+}
+
 template <int m>
 void run(const Context& context, const Conv2d& c) {
     if (c.pass == ConvPass::backward_weight)
@@ -261,10 +271,15 @@ void run(const Context& context, const Conv2d& c) {
         run_fused<m>(context, c);
 }
 
+template <int m>
+constexpr ConvAlgorithm algorithm(const char* name) {
+    return {name, can, prefer<m>, workspace<m>, run<m>, true, packed_bytes<m>, transform_all_weights<m>};
+}
+
 }  // namespace
 
-const ConvAlgorithm kConvWinograd2 = {"winograd2", can, prefer<2>, workspace<2>, run<2>, true};
-const ConvAlgorithm kConvWinograd4 = {"winograd4", can, prefer<4>, workspace<4>, run<4>, true};
+const ConvAlgorithm kConvWinograd2 = algorithm<2>("winograd2");
+const ConvAlgorithm kConvWinograd4 = algorithm<4>("winograd4");
 
 }  // namespace PYNET_LEVEL
 }  // namespace pynet
