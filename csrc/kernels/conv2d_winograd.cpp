@@ -136,9 +136,8 @@ void run_fused(const Context& context, const Conv2d& c) {
         float* products = v + X * p.v_stride;
         const int64_t first = chunk * p.chunk, count = minimum(p.chunk, t.tiles - first);
         const Ahead ahead = ahead_of<m>(t, first + at_once * p.chunk, p.chunk);
-        for_tiles<m>(t, first, count, [&](int64_t i, const Tile& at) {
-            transform_input<m>(t, at, 0, t.SC, zeros, v + i * p.v_row, p.v_stride);
-        });
+        for_tiles<m>(t, first, count,
+                     [&](int64_t i, const Tile& at) { transform_input<m>(t, at, zeros, v + i * p.v_row, p.v_stride); });
         for (int64_t panel = 0; panel < panels; panel += p.panels_at_once) {
             const int64_t last = minimum(panels, panel + p.panels_at_once);
             for (int64_t xi = 0; xi < X; ++xi) {
@@ -200,7 +199,7 @@ void run_blocked(const Context& context, const Conv2d& c) {
     for (int64_t block = 0; block < t.tiles; block += kBlockTiles) {
         const int64_t tiles = minimum(kBlockTiles, t.tiles - block), chunks = ceil_div(tiles, kChunkTiles);
         parallel_for(context, tiles, [&](int64_t i, int) {
-            transform_input<m>(t, tile_at<m>(t, block + i), 0, t.SC, zeros, v + i * b.v_row, b.v_stride);
+            transform_input<m>(t, tile_at<m>(t, block + i), zeros, v + i * b.v_row, b.v_stride);
         });
         parallel_for(context, panels * chunks, [&](int64_t chunk, int thread) {
             const int64_t panel = chunk / chunks, first = chunk % chunks * kChunkTiles,

@@ -3,9 +3,10 @@
 //
 //   dU[xi] = sum over tiles of V[xi]^T D[xi] with V = B^T d B and D = A dout A^T, then dw = G^T dU G
 //
-// Small weights: tiles are cut into parts and rows of dU (input channels) into blocks; a chunk takes a part through all
-// steps with V, D and its rows of dU in a thread's own L2, and leaves a partial dw. Large weights: the tiles of a block
-// are all transformed first, then a chunk owns a position and some rows of dU, and nothing is added twice.
+// Two forms. Many tiles and weights that are not large: the tiles are cut into parts, and a chunk takes a part through
+// all steps, a few dozen tiles at a time with V, D and dU in a thread's own L2, and leaves a partial dw. Else (shared):
+// tiles are all transformed first, as many as the L3 holds, then a chunk owns a position and some rows of dU (input
+// channels), and nothing is added twice.
 // Position (1, 1) of D is the sum of a tile's pixels: the bias gradient is its sum over the tiles.
 // Layout: x and dout (N, H, W, C), dw (3, 3, C, F). Threads: chunks by shape alone, partial sums added in order.
 // Aliasing: none allowed.
@@ -20,12 +21,10 @@ namespace PYNET_LEVEL {
 namespace {
 
 struct WeightPlan {
-    bool shared;                // the form for large weights
-    int64_t parts, row_blocks;  // of tiles, of rows of dU
-    int64_t rows;               // of dU in a block
-    int64_t chunk;              // tiles transformed at once, by one thread or (shared) by all
-    int64_t channels;           // in V: one block's rows, or (shared) all
-    int64_t v_row, d_row;       // floats of a tile in V, in D; d_row is the width of dU too
+    bool shared;
+    int64_t parts;         // of the tiles, each with a partial dw
+    int64_t chunk;         // tiles transformed at once, by one thread or (shared) by all
+    int64_t v_row, d_row;  // floats of a tile in V, in D; d_row is the width of dU too
     int64_t v_stride, d_stride, u_stride;
     int64_t partial;               // floats of one partial dw
     int64_t bias, zeros, scratch;  // where they start, after the partials
@@ -36,27 +35,22 @@ template <int m>
 WeightPlan weight_plan(const Maps& t, int threads) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
     WeightPlan p;
-    p.shared = t.SC * t.DC > 4096;
-    p.d_row = round_up(t.DC, kLanes);
+    p.v_row = round_up(t.SC, kLanes), p.d_row = round_up(t.DC, kLanes);
+    p.parts = minimum(16, t.tiles / 32);
+    p.shared = t.SC * t.DC > 128 * 128 || p.parts < 8;
+    const int64_t tile_bytes = X * (p.v_row + p.d_row) * 4;
     if (p.shared) {
         p.parts = 1;
-        p.rows = 64, p.channels = t.SC;
-        p.v_row = round_up(t.SC, kLanes);
-        // V and D of a block stay in L3.
-        p.chunk = maximum(64, minimum(t.tiles, (12 << 20) / (X * (p.v_row + p.d_row) * 4)));
+        p.chunk = maximum(64, minimum(t.tiles, (12 << 20) / tile_bytes));
     } else {
-        p.parts = maximum(1, minimum(16, t.tiles / 64));
-        p.rows = p.channels = minimum(t.SC, 32);
-        p.v_row = round_up(p.channels, kLanes);
-        p.chunk = maximum(16, minimum(64, (384 << 10) / (X * (p.v_row + p.d_row) * 4) / 8 * 8));
+        p.chunk = maximum(16, minimum(64, (448 << 10) / tile_bytes / 8 * 8));
     }
-    p.row_blocks = ceil_div(t.SC, p.rows);
     p.v_stride = p.chunk * p.v_row + kGap, p.d_stride = p.chunk * p.d_row + kGap;
-    p.u_stride = p.channels * p.d_row + kGap;
+    p.u_stride = t.SC * p.d_row + kGap;
     p.partial = partial_size(9 * t.SC, t.DC);
     p.bias = p.parts * p.partial;
     p.zeros = p.bias + p.parts * p.d_row;
-    p.scratch = round_up(p.zeros + maximum(round_up(t.SC, kLanes), p.d_row), 16);
+    p.scratch = round_up(p.zeros + maximum(p.v_row, p.d_row), 16);
     p.v = round_up(X * p.u_stride, 16), p.d = p.v + round_up(X * p.v_stride, 16);
     p.each = p.d + round_up(X * p.d_stride, 16) + kGap;
     p.total = p.scratch + (p.shared ? 1 : threads) * p.each;
@@ -74,7 +68,7 @@ void sum_bias(const WeightPlan& p, int64_t count, const float* d, float* bias, b
     }
 }
 
-// Rows [r0, r1) of a partial dw = G^T dU G; row r0 of dU comes first.
+// Rows [r0, r1) of a partial dw = G^T dU G.
 template <int m>
 void finish_weights(const WeightPlan& p, int64_t C, int64_t F, const float* du, int64_t r0, int64_t r1,
                     float* partial) {
@@ -87,7 +81,7 @@ void finish_weights(const WeightPlan& p, int64_t C, int64_t F, const float* du, 
             for (int j = 0; j < A; ++j) {
                 vfloat u[A], o[3];
                 PYNET_UNROLL
-                for (int i = 0; i < A; ++i) u[i] = load(du + (i * A + j) * p.u_stride + (row - r0) * p.d_row + f);
+                for (int i = 0; i < A; ++i) u[i] = load(du + (i * A + j) * p.u_stride + row * p.d_row + f);
                 Winograd<m>::weight_adjoint(u, o);
                 PYNET_UNROLL
                 for (int i = 0; i < 3; ++i) half[i][j] = o[i];
@@ -104,56 +98,56 @@ void finish_weights(const WeightPlan& p, int64_t C, int64_t F, const float* du, 
     }
 }
 
-// One part of the tiles and one block of rows, through all steps.
+// One part of the tiles through all steps; `next` is the part this thread is likely to take afterwards.
 template <int m>
-void run_part(const Conv2d& c, const Maps& t, const WeightPlan& p, int64_t part, int64_t next_part, int64_t r0,
-              const float* zeros, float* partial, float* bias, float* scratch) {
+void run_part(const Conv2d& c, const Maps& t, const WeightPlan& p, int64_t part, int64_t next, const float* zeros,
+              float* partial, float* bias, float* scratch) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
     float *du = scratch, *v = scratch + p.v, *d = scratch + p.d;
-    const int64_t rows = minimum(p.rows, t.SC - r0);
     const int64_t first = t.tiles * part / p.parts, last = t.tiles * (part + 1) / p.parts;
     for (int64_t tile = first; tile < last; tile += p.chunk) {
         const int64_t count = minimum(p.chunk, last - tile);
         for_tiles<m>(t, tile, count, [&](int64_t i, const Tile& at) {
-            transform_input<m>(t, at, r0, rows, zeros, v + i * p.v_row, p.v_stride);
+            transform_input<m>(t, at, zeros, v + i * p.v_row, p.v_stride);
             transform_gradient<m>(t, c.out, at, zeros, d + i * p.d_row, p.d_stride);
         });
         if (bias) sum_bias<m>(p, count, d, bias, tile > first);
-        const int64_t next = tile + p.chunk < last ? tile + p.chunk : t.tiles * next_part / p.parts;
-        const Ahead ahead = ahead_of<m>(t, next, p.chunk);
+        const Ahead ahead = ahead_of<m>(t, tile + p.chunk < last ? tile + p.chunk : t.tiles * next / p.parts, p.chunk);
         for (int64_t xi = 0; xi < X; ++xi) {
-            multiply_transposed(rows, p.d_row, count, v + xi * p.v_stride, p.v_row, d + xi * p.d_stride, p.d_row,
+            multiply_transposed(t.SC, p.d_row, count, v + xi * p.v_stride, p.v_row, d + xi * p.d_stride, p.d_row,
                                 du + xi * p.u_stride, p.d_row, tile > first);
             ahead.fetch(xi);
         }
     }
-    finish_weights<m>(p, t.SC, t.DC, du, r0, r0 + rows, partial);
+    finish_weights<m>(p, t.SC, t.DC, du, 0, t.SC, partial);
 }
 
 template <int m>
 void run_shared(const Context& context, const Conv2d& c, const Maps& t, const WeightPlan& p, const float* zeros,
                 float* partial, float* bias, float* scratch) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
+    constexpr int64_t kRows = 64;
+    const int64_t row_blocks = ceil_div(t.SC, kRows);
     float *du = scratch, *v = scratch + p.v, *d = scratch + p.d;
     for (int64_t tile = 0; tile < t.tiles; tile += p.chunk) {
         const int64_t count = minimum(p.chunk, t.tiles - tile);
         parallel_for(context, ceil_div(count, 4), [&](int64_t four, int) {
             for_tiles<m>(t, tile + four * 4, minimum(4, count - four * 4), [&](int64_t i, const Tile& at) {
                 i += four * 4;
-                transform_input<m>(t, at, 0, t.SC, zeros, v + i * p.v_row, p.v_stride);
+                transform_input<m>(t, at, zeros, v + i * p.v_row, p.v_stride);
                 transform_gradient<m>(t, c.out, at, zeros, d + i * p.d_row, p.d_stride);
             });
         });
-        parallel_for(context, X * p.row_blocks, [&](int64_t chunk, int) {
-            const int64_t xi = chunk / p.row_blocks, r0 = chunk % p.row_blocks * p.rows;
+        parallel_for(context, X * row_blocks, [&](int64_t chunk, int) {
+            const int64_t xi = chunk / row_blocks, r0 = chunk % row_blocks * kRows;
             if (chunk == 0 && bias) sum_bias<m>(p, count, d, bias, tile > 0);
-            multiply_transposed(minimum(p.rows, t.SC - r0), p.d_row, count, v + xi * p.v_stride + r0, p.v_row,
+            multiply_transposed(minimum(kRows, t.SC - r0), p.d_row, count, v + xi * p.v_stride + r0, p.v_row,
                                 d + xi * p.d_stride, p.d_row, du + xi * p.u_stride + r0 * p.d_row, p.d_row, tile > 0);
         });
     }
     parallel_for(context, ceil_div(t.SC, 8), [&](int64_t block, int) {
         const int64_t r0 = block * 8;
-        finish_weights<m>(p, t.SC, t.DC, du + r0 * p.d_row, r0, minimum(t.SC, r0 + 8), partial);
+        finish_weights<m>(p, t.SC, t.DC, du, r0, minimum(t.SC, r0 + 8), partial);
     });
 }
 
@@ -169,10 +163,9 @@ void winograd_weight(const Context& context, const Conv2d& c) {
     if (p.shared)
         run_shared<m>(context, c, t, p, zeros, partials, c.dbias ? sums : nullptr, scratch);
     else
-        parallel_for(context, p.parts * p.row_blocks, [&](int64_t chunk, int thread) {
-            const int64_t part = chunk / p.row_blocks, r0 = chunk % p.row_blocks * p.rows;
-            run_part<m>(c, t, p, part, (chunk + context.threads) / p.row_blocks, r0, zeros, partials + part * p.partial,
-                        c.dbias && r0 == 0 ? sums + part * p.d_row : nullptr, scratch + thread * p.each);
+        parallel_for(context, p.parts, [&](int64_t part, int thread) {
+            run_part<m>(c, t, p, part, part + context.threads, zeros, partials + part * p.partial,
+                        c.dbias ? sums + part * p.d_row : nullptr, scratch + thread * p.each);
         });
     reduce_weight_partials(context, c.shape, partials, p.parts, c.weight);
     if (!c.dbias) return;

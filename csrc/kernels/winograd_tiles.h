@@ -162,20 +162,18 @@ PYNET_INLINE void transform_input_pixels(const Pixels& pixels, int64_t channels,
     if (c < channels) transform_input_block<m, false>(pixels.from(c), channels - c, v + c, stride);
 }
 
-// Channels [c, c + channels) of one tile.
 template <int m>
-PYNET_INLINE void transform_input(const Maps& t, const Tile& at, int64_t c, int64_t channels, const float* zeros,
-                                  float* v, int64_t stride) {
+PYNET_INLINE void transform_input(const Maps& t, const Tile& at, const float* zeros, float* v, int64_t stride) {
     constexpr int A = Winograd<m>::kIn;
     const int64_t y = at.y - t.pad_h, x = at.x - t.pad_w;
     const float* image = t.source + at.n * t.SH * t.SW * t.SC;
     if (y >= 0 && y + A <= t.SH && x >= 0 && x + A <= t.SW) {
         const EvenPixels pixels = {image + (y * t.SW + x) * t.SC, t.SW * t.SC, t.SC};
-        transform_input_pixels<m>(pixels.from(c), channels, v, stride);
+        transform_input_pixels<m>(pixels, t.SC, v, stride);
     } else {
         const float* list[A * A];
         list_pixels<A, A>(image, t.SH, t.SW, t.SC, y, x, zeros, list);
-        transform_input_pixels<m>(ListedPixels<A>{list, c}, channels, v, stride);
+        transform_input_pixels<m>(ListedPixels<A>{list, 0}, t.SC, v, stride);
     }
 }
 
