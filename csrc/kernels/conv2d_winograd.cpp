@@ -25,8 +25,11 @@ namespace pynet {
 namespace PYNET_LEVEL {
 namespace {
 
-// Floats of U, all panels, X positions.
-PYNET_INLINE int64_t weights_size(const Maps& t, int64_t X) { return X * t.SC * packed_panels_width(t.DC); }
+// U is packed as U[panel][xi][channel][width], with a gap after each position.
+PYNET_INLINE int64_t panel_size(int64_t X, int64_t K) { return X * (K * kPanel + kGap); }
+PYNET_INLINE int64_t weights_size(int64_t X, int64_t K, int64_t columns) {
+    return X * (K * packed_panels_width(columns) + ceil_div(columns, kPanel) * kGap);
+}
 
 // G g G^T of channels [k0, k0 + count) and one panel of outputs: position xi of channel k0 + k starts at
 // to[xi * stride + k * width]. Backward: g is flipped and its channels exchanged.
@@ -68,7 +71,7 @@ void transform_weights(const Conv2d& c, int64_t panel, int64_t k0, int64_t count
     }
 }
 
-// All of U, as U[panel][xi][channel][width].
+// All of U.
 template <int m>
 void transform_all_weights(const Context& context, const Conv2d& c, float* u) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
@@ -78,8 +81,8 @@ void transform_all_weights(const Context& context, const Conv2d& c, float* u) {
     parallel_for(context, ceil_div(columns, kPanel) * blocks, [&](int64_t chunk, int) {
         const int64_t panel = chunk / blocks, k0 = chunk % blocks * 2 * kLanes;
         const int64_t width = panel_vectors(columns - panel * kPanel) * kLanes;
-        transform_weights<m>(c, panel, k0, minimum(2 * kLanes, K - k0), u + panel * X * K * kPanel + k0 * width,
-                             K * width);
+        transform_weights<m>(c, panel, k0, minimum(2 * kLanes, K - k0), u + panel * panel_size(X, K) + k0 * width,
+                             K * width + kGap);
     });
 }
 
@@ -100,42 +103,17 @@ Plan plan_of(const Conv2d& c, const Maps& t, int threads) {
     p.v_row = round_up(t.SC, kLanes);
     p.panels_at_once = 2;
     p.p_row = minimum(packed_panels_width(t.DC), p.panels_at_once * kPanel);
-    // The transformed tiles fill about half an L2; fewer than 16 tiles would not repay the weights they stream in.
+    // Transformed tiles and products leave most of an L2 to the weights, which every chunk streams in: fewer than 16
+    // tiles would not repay that.
     const int64_t least = round_up(16, kTileRows), most = round_up(32, kTileRows);
-    p.chunk = maximum(least, minimum(most, 512 * 1024 / (X * p.v_row * 4) / kTileRows * kTileRows));
+    p.chunk = maximum(least, minimum(most, (160 << 10) / (X * p.v_row * 4) / kTileRows * kTileRows));
     while (p.chunk > kTileRows && ceil_div(t.tiles, p.chunk) < 16) p.chunk -= kTileRows;
     p.v_stride = p.chunk * p.v_row + kGap;
     p.p_stride = p.chunk * p.p_row + kGap;
-    p.u_floats = c.packed ? 0 : round_up(weights_size(t, X), 16);
+    p.u_floats = c.packed ? 0 : round_up(weights_size(X, t.SC, t.DC), 16);
     p.each = round_up(X * (p.v_stride + p.p_stride), 16) + kGap;
     p.total = p.u_floats + p.v_row + 16 + threads * p.each;
     return p;
-}
-
-// Parts of what the next chunk will read and write are asked for while this one is multiplied.
-struct Ahead {
-    const char *read, *write;
-    int64_t read_step, write_step;  // bytes a part
-};
-
-// Rows of whole maps that tiles [first, first + count) touch.
-template <int m>
-Ahead ahead_of(const Maps& t, int64_t first, int64_t count, int64_t parts) {
-    constexpr int64_t kLine = 64;
-    if (first >= t.tiles) return {nullptr, nullptr, 0, 0};
-    const Tile a = tile_at<m>(t, first), b = tile_at<m>(t, minimum(t.tiles, first + count) - 1);
-    const int64_t s0 = (a.n * t.SH + minimum(t.SH, maximum(0, a.y - t.pad_h))) * t.SW,
-                  s1 = (b.n * t.SH + minimum(t.SH, maximum(0, b.y - t.pad_h + m + 2))) * t.SW;
-    const int64_t d0 = (a.n * t.DH + a.y) * t.DW, d1 = (b.n * t.DH + minimum(t.DH, b.y + m)) * t.DW;
-    return {
-        reinterpret_cast<const char*>(t.source + s0 * t.SC), reinterpret_cast<const char*>(t.destination + d0 * t.DC),
-        ceil_div((s1 - s0) * t.SC * 4, parts * kLine) * kLine, ceil_div((d1 - d0) * t.DC * 4, parts * kLine) * kLine};
-}
-
-PYNET_INLINE void fetch(const Ahead& ahead, int64_t part) {
-    for (int64_t i = 0; i < ahead.read_step; i += 64) __builtin_prefetch(ahead.read + part * ahead.read_step + i, 0, 2);
-    for (int64_t i = 0; i < ahead.write_step; i += 64)
-        __builtin_prefetch(ahead.write + part * ahead.write_step + i, 0, 2);
 }
 
 template <int m>
@@ -150,15 +128,14 @@ void run_fused(const Context& context, const Conv2d& c) {
     if (!c.packed) transform_all_weights<m>(context, c, own);
     const float* u = c.packed ? c.packed : own;
     const bool back = c.pass == ConvPass::backward_data;
-    const float* bias = back ? nullptr : c.bias;
-    const Activation activation = back ? Activation::none : c.activation;
+    const Finish finish = {back ? nullptr : c.bias, back ? Activation::none : c.activation, c.alpha};
     const int64_t panels = ceil_div(t.DC, kPanel), chunks = ceil_div(t.tiles, p.chunk);
     const int64_t at_once = minimum(context.threads, chunks);
     parallel_for(context, chunks, [&](int64_t chunk, int thread) {
         float* v = scratch + thread * p.each;
         float* products = v + X * p.v_stride;
         const int64_t first = chunk * p.chunk, count = minimum(p.chunk, t.tiles - first);
-        const Ahead ahead = ahead_of<m>(t, first + at_once * p.chunk, p.chunk, X);
+        const Ahead ahead = ahead_of<m>(t, first + at_once * p.chunk, p.chunk);
         for_tiles<m>(t, first, count,
                      [&](int64_t i, const Tile& at) { transform_input<m>(t, at, zeros, v + i * p.v_row, p.v_stride); });
         for (int64_t panel = 0; panel < panels; panel += p.panels_at_once) {
@@ -166,15 +143,15 @@ void run_fused(const Context& context, const Conv2d& c) {
             for (int64_t xi = 0; xi < X; ++xi) {
                 for (int64_t q = panel; q < last; ++q) {
                     const int vectors = panel_vectors(t.DC - q * kPanel);
-                    const float* weights = u + q * X * t.SC * kPanel + xi * t.SC * vectors * kLanes;
+                    const float* weights = u + q * panel_size(X, t.SC) + xi * (t.SC * vectors * kLanes + kGap);
                     multiply_panel(count, t.SC, vectors, v + xi * p.v_stride, p.v_row, weights,
                                    products + xi * p.p_stride + (q - panel) * kPanel, p.p_row, false);
                 }
-                if (last == panels) fetch(ahead, xi);
+                if (last == panels) ahead.fetch(xi);
             }
             const int64_t f = panel * kPanel, columns = minimum((last - panel) * kPanel, t.DC - f);
             for_tiles<m>(t, first, count, [&](int64_t i, const Tile& at) {
-                transform_output<m>(t, at, products + i * p.p_row, p.p_stride, f, columns, bias, activation, c.alpha);
+                transform_output<m>(t, at, products + i * p.p_row, p.p_stride, f, columns, finish);
             });
         }
     });
@@ -188,7 +165,7 @@ constexpr int64_t kBlockTiles = 128, kChunkTiles = 64, kBlockChannels = 64;
 template <int m>
 bool is_blocked(const Maps& t) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
-    return weights_size(t, X) * 4 > kLargeWeights;
+    return weights_size(X, t.SC, t.DC) * 4 > kLargeWeights;
 }
 
 struct BlockedPlan {
@@ -217,8 +194,7 @@ void run_blocked(const Context& context, const Conv2d& c) {
     float* scratch = zeros + b.v_row;
     for (int64_t i = 0; i < b.v_row; ++i) zeros[i] = 0.0f;
     const bool back = c.pass == ConvPass::backward_data;
-    const float* bias = back ? nullptr : c.bias;
-    const Activation activation = back ? Activation::none : c.activation;
+    const Finish finish = {back ? nullptr : c.bias, back ? Activation::none : c.activation, c.alpha};
     const int64_t panels = ceil_div(t.DC, kPanel);
     for (int64_t block = 0; block < t.tiles; block += kBlockTiles) {
         const int64_t tiles = minimum(kBlockTiles, t.tiles - block), chunks = ceil_div(tiles, kChunkTiles);
@@ -241,8 +217,7 @@ void run_blocked(const Context& context, const Conv2d& c) {
                                    u + xi * b.u_stride, products + xi * b.p_stride, width, k > 0);
             }
             for_tiles<m>(t, block + first, count, [&](int64_t i, const Tile& at) {
-                transform_output<m>(t, at, products + i * width, b.p_stride, panel * kPanel, columns, bias, activation,
-                                    c.alpha);
+                transform_output<m>(t, at, products + i * width, b.p_stride, panel * kPanel, columns, finish);
             });
         });
     }
@@ -276,6 +251,15 @@ size_t workspace(const Conv2d& c, int threads) {
     return static_cast<size_t>(floats) * sizeof(float);
 }
 
+// The blocked form reads the weights as they are: transformed, they are four times as many bytes of main memory.
+template <int m>
+size_t packed_bytes(const Conv2d& c) {
+    constexpr int64_t X = Winograd<m>::kIn * Winograd<m>::kIn;
+    const Maps t = maps_of<m>(c);
+    if (c.pass == ConvPass::backward_weight || is_blocked<m>(t)) return 0;
+    return static_cast<size_t>(weights_size(X, t.SC, t.DC)) * sizeof(float);
+}
+
 template <int m>
 void run(const Context& context, const Conv2d& c) {
     if (c.pass == ConvPass::backward_weight)
@@ -286,10 +270,15 @@ void run(const Context& context, const Conv2d& c) {
         run_fused<m>(context, c);
 }
 
+template <int m>
+constexpr ConvAlgorithm algorithm(const char* name) {
+    return {name, can, prefer<m>, workspace<m>, run<m>, true, packed_bytes<m>, transform_all_weights<m>};
+}
+
 }  // namespace
 
-const ConvAlgorithm kConvWinograd2 = {"winograd2", can, prefer<2>, workspace<2>, run<2>};
-const ConvAlgorithm kConvWinograd4 = {"winograd4", can, prefer<4>, workspace<4>, run<4>};
+const ConvAlgorithm kConvWinograd2 = algorithm<2>("winograd2");
+const ConvAlgorithm kConvWinograd4 = algorithm<4>("winograd4");
 
 }  // namespace PYNET_LEVEL
 }  // namespace pynet

@@ -1,4 +1,15 @@
-// The weight gradient of a 3x3 convolution with stride 1 by Winograd's minimal filtering.
+// The weight gradient of a 3x3 convolution with stride 1 by Winograd's minimal filtering, the adjoint of the forward
+// pass (Lavin & Gray 2015):
+//
+//   dU[xi] = sum over tiles of V[xi]^T D[xi] with V = B^T d B and D = A dout A^T, then dw = G^T dU G
+//
+// Two forms. Many tiles and weights that are not large: the tiles are cut into parts, and a chunk takes a part through
+// all steps, a few dozen tiles at a time with V, D and dU in a thread's own L2, and leaves a partial dw. Else (shared):
+// tiles are all transformed first, as many as the L3 holds, then a chunk owns a position and some rows of dU (input
+// channels), and nothing is added twice.
+// Position (1, 1) of D is the sum of a tile's pixels: the bias gradient is its sum over the tiles.
+// Layout: x and dout (N, H, W, C), dw (3, 3, C, F). Threads: chunks by shape alone, partial sums added in order.
+// Aliasing: none allowed.
 #include "kernels.h"
 #include "parallel.h"
 #include "tile_products.h"
@@ -9,70 +20,68 @@ namespace pynet {
 namespace PYNET_LEVEL {
 namespace {
 
-// Two forms. Small weights: tiles are cut into fixed parts, each with a dU of its own in L2. Large weights: the tiles
-// of a block are all transformed first, then a chunk owns a position and a block of rows of dU and nothing is added
-// twice.
 struct WeightPlan {
-    int64_t parts;                // 0: the shared form
-    int64_t chunk;                // tiles transformed at once, by one thread (parts) or by all (shared)
-    int64_t v_row, d_row, width;  // floats of a tile's row in V, in D, and of a row of dU
+    bool shared;
+    int64_t parts;         // of the tiles, each with a partial dw
+    int64_t chunk;         // tiles transformed at once, by one thread or (shared) by all
+    int64_t v_row, d_row;  // floats of a tile in V, in D; d_row is the width of dU too
     int64_t v_stride, d_stride, u_stride;
-    int64_t rows;                    // shared: rows of dU a chunk owns
-    int64_t du, tiles, each, total;  // floats: all of dU; where V and D start
+    int64_t partial;               // floats of one partial dw
+    int64_t bias, zeros, scratch;  // where they start, after the partials
+    int64_t v, d, each, total;     // within one scratch: dU, V, D
 };
 
 template <int m>
 WeightPlan weight_plan(const Maps& t, int threads) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
     WeightPlan p;
-    p.v_row = round_up(t.SC, kLanes), p.d_row = round_up(t.DC, kLanes), p.width = p.d_row;
-    p.u_stride = t.SC * p.width + kGap;
-    const bool small = t.SC * t.DC <= 4096;
-    if (small) {
-        p.parts = maximum(1, minimum(16, t.tiles / 64));
-        p.chunk = 32;
+    p.v_row = round_up(t.SC, kLanes), p.d_row = round_up(t.DC, kLanes);
+    p.parts = minimum(16, t.tiles / 32);
+    p.shared = t.SC * t.DC > 128 * 128 || p.parts < 8;
+    const int64_t tile_bytes = X * (p.v_row + p.d_row) * 4;
+    if (p.shared) {
+        p.parts = 1;
+        p.chunk = maximum(64, minimum(t.tiles, (12 << 20) / tile_bytes));
     } else {
-        p.parts = 0;
-        // V and D of a block stay in L3.
-        p.chunk = maximum(64, minimum(t.tiles, (12 << 20) / (X * (p.v_row + p.d_row) * 4)));
+        p.chunk = maximum(16, minimum(64, (448 << 10) / tile_bytes / 8 * 8));
     }
     p.v_stride = p.chunk * p.v_row + kGap, p.d_stride = p.chunk * p.d_row + kGap;
-    p.rows = round_up(maximum(1, minimum(t.SC, 64)), kTileRows);
-    p.du = round_up(maximum(1, p.parts) * X * p.u_stride, 16);
-    p.tiles = p.du + round_up(maximum(p.v_row, p.d_row), 16);
-    p.each = round_up(X * (p.v_stride + p.d_stride), 16);
-    p.total = p.tiles + (p.parts ? threads : 1) * p.each;
+    p.u_stride = t.SC * p.d_row + kGap;
+    p.partial = partial_size(9 * t.SC, t.DC);
+    p.bias = p.parts * p.partial;
+    p.zeros = p.bias + p.parts * p.d_row;
+    p.scratch = round_up(p.zeros + maximum(p.v_row, p.d_row), 16);
+    p.v = round_up(X * p.u_stride, 16), p.d = p.v + round_up(X * p.v_stride, 16);
+    p.each = p.d + round_up(X * p.d_stride, 16) + kGap;
+    p.total = p.scratch + (p.shared ? 1 : threads) * p.each;
     return p;
 }
 
-// dU[row][column] (+)= sum over `count` tiles of V[tile][row] * D[tile][column], rows [r0, r1).
-void multiply_rows(const WeightPlan& p, int64_t count, int64_t r0, int64_t r1, const float* v, const float* d,
-                   float* du, bool accumulate) {
-    for (int64_t f = 0; f < p.width; f += kPanel) {
-        const int vectors = panel_vectors(p.width - f);
-        for (int64_t row = r0; row < r1; row += kTileRows)
-            tile_for<false>(minimum(kTileRows, r1 - row), vectors)(count, v + row, p.v_row, d + f, p.d_row,
-                                                                   du + row * p.width + f, p.width, accumulate);
+// bias (+)= the sums over `count` tiles of D at position (1, 1).
+template <int m>
+void sum_bias(const WeightPlan& p, int64_t count, const float* d, float* bias, bool accumulate) {
+    const float* sums = d + (Winograd<m>::kIn + 1) * p.d_stride;
+    for (int64_t f = 0; f < p.d_row; f += kLanes) {
+        vfloat sum = accumulate ? load(bias + f) : vfloat{};
+        for (int64_t i = 0; i < count; ++i) sum += load(sums + i * p.d_row + f);
+        store(bias + f, sum);
     }
 }
 
-// dw = G^T dU G, the parts of dU added in order.
+// Rows [r0, r1) of a partial dw = G^T dU G.
 template <int m>
-void finish_weights(const Context& context, const Conv2d& c, const WeightPlan& p, const float* du) {
-    constexpr int A = Winograd<m>::kIn, X = A * A;
-    const int64_t C = c.shape.C, F = c.shape.F;
-    parallel_for(context, C, [&](int64_t row, int) {
-        for (int64_t f = 0; f < F; f += kLanes) {
+void finish_weights(const WeightPlan& p, int64_t C, int64_t F, const float* du, int64_t r0, int64_t r1,
+                    float* partial) {
+    constexpr int A = Winograd<m>::kIn;
+    for (int64_t f = 0; f < F; f += kLanes) {
+        const int64_t panel = f / kPanel * kPanel, width = panel_vectors(F - panel) * kLanes;
+        for (int64_t row = r0; row < r1; ++row) {
             vfloat half[3][A];
             PYNET_UNROLL
             for (int j = 0; j < A; ++j) {
                 vfloat u[A], o[3];
                 PYNET_UNROLL
-                for (int i = 0; i < A; ++i) {
-                    const float* from = du + (i * A + j) * p.u_stride + row * p.width + f;
-                    u[i] = load(from);
-                    for (int64_t part = 1; part < p.parts; ++part) u[i] += load(from + part * X * p.u_stride);
-                }
+                for (int i = 0; i < A; ++i) u[i] = load(du + (i * A + j) * p.u_stride + row * p.d_row + f);
                 Winograd<m>::weight_adjoint(u, o);
                 PYNET_UNROLL
                 for (int i = 0; i < 3; ++i) half[i][j] = o[i];
@@ -82,9 +91,63 @@ void finish_weights(const Context& context, const Conv2d& c, const WeightPlan& p
                 vfloat o[3];
                 Winograd<m>::weight_adjoint(half[i], o);
                 PYNET_UNROLL
-                for (int j = 0; j < 3; ++j) store_lanes(c.weight + ((i * 3 + j) * C + row) * F + f, o[j], F - f);
+                for (int j = 0; j < 3; ++j)
+                    store(partial + panel * 9 * C + ((i * 3 + j) * C + row) * width + (f - panel), o[j]);
             }
         }
+    }
+}
+
+// One part of the tiles through all steps; `next` is the part this thread is likely to take afterwards.
+template <int m>
+void run_part(const Conv2d& c, const Maps& t, const WeightPlan& p, int64_t part, int64_t next, const float* zeros,
+              float* partial, float* bias, float* scratch) {
+    constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
+    float *du = scratch, *v = scratch + p.v, *d = scratch + p.d;
+    const int64_t first = t.tiles * part / p.parts, last = t.tiles * (part + 1) / p.parts;
+    for (int64_t tile = first; tile < last; tile += p.chunk) {
+        const int64_t count = minimum(p.chunk, last - tile);
+        for_tiles<m>(t, tile, count, [&](int64_t i, const Tile& at) {
+            transform_input<m>(t, at, zeros, v + i * p.v_row, p.v_stride);
+            transform_gradient<m>(t, c.out, at, zeros, d + i * p.d_row, p.d_stride);
+        });
+        if (bias) sum_bias<m>(p, count, d, bias, tile > first);
+        const Ahead ahead = ahead_of<m>(t, tile + p.chunk < last ? tile + p.chunk : t.tiles * next / p.parts, p.chunk);
+        for (int64_t xi = 0; xi < X; ++xi) {
+            multiply_transposed(t.SC, p.d_row, count, v + xi * p.v_stride, p.v_row, d + xi * p.d_stride, p.d_row,
+                                du + xi * p.u_stride, p.d_row, tile > first);
+            ahead.fetch(xi);
+        }
+    }
+    finish_weights<m>(p, t.SC, t.DC, du, 0, t.SC, partial);
+}
+
+template <int m>
+void run_shared(const Context& context, const Conv2d& c, const Maps& t, const WeightPlan& p, const float* zeros,
+                float* partial, float* bias, float* scratch) {
+    constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
+    constexpr int64_t kRows = 64;
+    const int64_t row_blocks = ceil_div(t.SC, kRows);
+    float *du = scratch, *v = scratch + p.v, *d = scratch + p.d;
+    for (int64_t tile = 0; tile < t.tiles; tile += p.chunk) {
+        const int64_t count = minimum(p.chunk, t.tiles - tile);
+        parallel_for(context, ceil_div(count, 4), [&](int64_t four, int) {
+            for_tiles<m>(t, tile + four * 4, minimum(4, count - four * 4), [&](int64_t i, const Tile& at) {
+                i += four * 4;
+                transform_input<m>(t, at, zeros, v + i * p.v_row, p.v_stride);
+                transform_gradient<m>(t, c.out, at, zeros, d + i * p.d_row, p.d_stride);
+            });
+        });
+        parallel_for(context, X * row_blocks, [&](int64_t chunk, int) {
+            const int64_t xi = chunk / row_blocks, r0 = chunk % row_blocks * kRows;
+            if (chunk == 0 && bias) sum_bias<m>(p, count, d, bias, tile > 0);
+            multiply_transposed(minimum(kRows, t.SC - r0), p.d_row, count, v + xi * p.v_stride + r0, p.v_row,
+                                d + xi * p.d_stride, p.d_row, du + xi * p.u_stride + r0 * p.d_row, p.d_row, tile > 0);
+        });
+    }
+    parallel_for(context, ceil_div(t.SC, 8), [&](int64_t block, int) {
+        const int64_t r0 = block * 8;
+        finish_weights<m>(p, t.SC, t.DC, du, r0, minimum(t.SC, r0 + 8), partial);
     });
 }
 
@@ -92,50 +155,25 @@ void finish_weights(const Context& context, const Conv2d& c, const WeightPlan& p
 
 template <int m>
 void winograd_weight(const Context& context, const Conv2d& c) {
-    constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
     const Maps t = maps_of<m>(c);
     const WeightPlan p = weight_plan<m>(t, context.threads);
-    float* du = reinterpret_cast<float*>(context.workspace);
-    float* zeros = du + p.du;
-    for (int64_t i = 0; i < maximum(p.v_row, p.d_row); ++i) zeros[i] = 0.0f;
-    if (p.parts) {
+    float* partials = reinterpret_cast<float*>(context.workspace);
+    float *sums = partials + p.bias, *zeros = partials + p.zeros, *scratch = partials + p.scratch;
+    for (int64_t i = p.zeros; i < p.scratch; ++i) partials[i] = 0.0f;
+    if (p.shared)
+        run_shared<m>(context, c, t, p, zeros, partials, c.dbias ? sums : nullptr, scratch);
+    else
         parallel_for(context, p.parts, [&](int64_t part, int thread) {
-            float* v = du + p.tiles + thread * p.each;
-            float* d = v + X * p.v_stride;
-            const int64_t first = t.tiles * part / p.parts, last = t.tiles * (part + 1) / p.parts;
-            for (int64_t tile = first; tile < last; tile += p.chunk) {
-                const int64_t count = minimum(p.chunk, last - tile);
-                for (int64_t i = 0; i < count; ++i) {
-                    const Tile at = tile_at<m>(t, tile + i);
-                    transform_input<m>(t, at, zeros, v + i * p.v_row, p.v_stride);
-                    transform_gradient<m>(t, c.out, at, zeros, d + i * p.d_row, p.d_stride);
-                }
-                for (int64_t xi = 0; xi < X; ++xi)
-                    multiply_rows(p, count, 0, t.SC, v + xi * p.v_stride, d + xi * p.d_stride,
-                                  du + (part * X + xi) * p.u_stride, tile > first);
-            }
+            run_part<m>(c, t, p, part, part + context.threads, zeros, partials + part * p.partial,
+                        c.dbias ? sums + part * p.d_row : nullptr, scratch + thread * p.each);
         });
-    } else {
-        float* v = du + p.tiles;
-        float* d = v + X * p.v_stride;
-        const int64_t row_blocks = ceil_div(t.SC, p.rows);
-        for (int64_t tile = 0; tile < t.tiles; tile += p.chunk) {
-            const int64_t count = minimum(p.chunk, t.tiles - tile);
-            parallel_for(context, ceil_div(count, 4), [&](int64_t four, int) {
-                for (int64_t i = four * 4; i < minimum(count, four * 4 + 4); ++i) {
-                    const Tile at = tile_at<m>(t, tile + i);
-                    transform_input<m>(t, at, zeros, v + i * p.v_row, p.v_stride);
-                    transform_gradient<m>(t, c.out, at, zeros, d + i * p.d_row, p.d_stride);
-                }
-            });
-            parallel_for(context, X * row_blocks, [&](int64_t chunk, int) {
-                const int64_t xi = chunk / row_blocks, r0 = chunk % row_blocks * p.rows;
-                multiply_rows(p, count, r0, minimum(t.SC, r0 + p.rows), v + xi * p.v_stride, d + xi * p.d_stride,
-                              du + xi * p.u_stride, tile > 0);
-            });
-        }
+    reduce_weight_partials(context, c.shape, partials, p.parts, c.weight);
+    if (!c.dbias) return;
+    for (int64_t f = 0; f < t.DC; ++f) {
+        float sum = sums[f];
+        for (int64_t part = 1; part < p.parts; ++part) sum += sums[part * p.d_row + f];
+        c.dbias[f] = sum;
     }
-    finish_weights<m>(context, c, p, du);
 }
 
 template <int m>

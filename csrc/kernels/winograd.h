@@ -14,7 +14,6 @@ struct Winograd;
 template <>
 struct Winograd<2> {
     static constexpr int kIn = 4;
-    static constexpr int kInputGroups[] = {0b1111};  // rows of B^T d B that are computed together
 
     static PYNET_INLINE void input(const vfloat* d, vfloat* o) {  // B^T d
         o[0] = d[0] - d[2];
@@ -50,7 +49,6 @@ struct Winograd<2> {
 template <>
 struct Winograd<4> {
     static constexpr int kIn = 6;
-    static constexpr int kInputGroups[] = {0b011110, 0b100001};
 
     static PYNET_INLINE void input(const vfloat* d, vfloat* o) {
         const vfloat a = d[4] - 4.0f * d[2], b = d[3] - 4.0f * d[1], c = d[4] - d[2], e = d[3] - d[1];

@@ -56,119 +56,231 @@ PYNET_INLINE void for_tiles(const Maps& t, int64_t first, int64_t count, Visit v
     }
 }
 
-// B^T d B of one tile whose pixel (i, j) starts at pixel(i, j). The rows of the result come in groups that fit the
-// registers; reading the pixels once more is cheaper than keeping all of B^T d.
-template <int m, class Pixel>
-PYNET_INLINE void transform_pixels(int64_t channels, Pixel pixel, float* v, int64_t stride) {
+// The rows of both maps that the next tiles will touch: asked for in as many parts as there are positions, while the
+// products of the tiles at hand keep the memory idle.
+struct Ahead {
+    const float *source, *destination;
+    int64_t source_part, destination_part;  // floats
+    PYNET_INLINE void fetch(int64_t part) const {
+        constexpr int64_t kLine = 16;
+        for (int64_t i = 0; i < source_part; i += kLine) __builtin_prefetch(source + part * source_part + i, 0, 2);
+        for (int64_t i = 0; i < destination_part; i += kLine)
+            __builtin_prefetch(destination + part * destination_part + i, 0, 2);
+    }
+};
+
+// Of tiles [first, first + count), as far as they exist.
+template <int m>
+Ahead ahead_of(const Maps& t, int64_t first, int64_t count) {
+    constexpr int64_t A = Winograd<m>::kIn;
+    if (first >= t.tiles) return {nullptr, nullptr, 0, 0};
+    const Tile a = tile_at<m>(t, first), b = tile_at<m>(t, minimum(t.tiles, first + count) - 1);
+    const int64_t s0 = a.n * t.SH + maximum(0, minimum(t.SH, a.y - t.pad_h)),
+                  s1 = b.n * t.SH + maximum(0, minimum(t.SH, b.y - t.pad_h + A));
+    const int64_t d0 = a.n * t.DH + a.y, d1 = b.n * t.DH + minimum(t.DH, b.y + m);
+    return {t.source + s0 * t.SW * t.SC, t.destination + d0 * t.DW * t.DC, ceil_div((s1 - s0) * t.SW * t.SC, A * A),
+            ceil_div((d1 - d0) * t.DW * t.DC, A * A)};
+}
+
+// Where the pixels of a tile lie: evenly spaced inside a map, else one by one, [column][row], so that pixels outside
+// can point at zeros.
+struct EvenPixels {
+    const float* first;
+    int64_t row, column;
+    PYNET_INLINE const float* at(int i, int j) const { return first + i * row + j * column; }
+    PYNET_INLINE EvenPixels from(int64_t channel) const { return {first + channel, row, column}; }
+};
+template <int kRows>
+struct ListedPixels {
+    const float* const* list;
+    int64_t channel;
+    PYNET_INLINE const float* at(int i, int j) const { return list[j * kRows + i] + channel; }
+    PYNET_INLINE ListedPixels from(int64_t c) const { return {list, channel + c}; }
+};
+
+// Lists the pixels of a tile of kRows x kColumns from row y and column x of an image on.
+template <int kRows, int kColumns>
+PYNET_INLINE void list_pixels(const float* image, int64_t H, int64_t W, int64_t channels, int64_t y, int64_t x,
+                              const float* zeros, const float** list) {
+    const float* at[kRows];
+    int64_t step[kRows];
+    for (int i = 0; i < kRows; ++i) {
+        const bool exists = y + i >= 0 && y + i < H;
+        at[i] = exists ? image + ((y + i) * W + x) * channels : zeros;
+        step[i] = exists ? channels : 0;
+    }
+    for (int j = 0; j < kColumns; ++j) {
+        const bool exists = x + j >= 0 && x + j < W;
+        for (int i = 0; i < kRows; ++i) {
+            list[j * kRows + i] = exists ? at[i] : zeros;
+            at[i] += step[i];
+        }
+    }
+}
+
+// The rows of B^T d B whose bit is set in kRows, for kLanes channels (or the first `lanes`) of one tile. Not inlined
+// into loops: all addresses would be computed before them and kept in memory.
+template <int m, int kRows, bool kWhole, class Pixels>
+PYNET_NOINLINE void transform_input_rows(Pixels pixels, int64_t lanes, float* v, int64_t stride) {
     constexpr int A = Winograd<m>::kIn;
+    vfloat rows[A][A];
+    PYNET_UNROLL
+    for (int j = 0; j < A; ++j) {
+        vfloat d[A], o[A];
+        PYNET_UNROLL
+        for (int i = 0; i < A; ++i) d[i] = kWhole ? load(pixels.at(i, j)) : load_partial(pixels.at(i, j), lanes);
+        Winograd<m>::input(d, o);
+        PYNET_UNROLL
+        for (int i = 0; i < A; ++i) rows[i][j] = o[i];
+    }
+    PYNET_UNROLL
+    for (int i = 0; i < A; ++i) {
+        if (!(kRows >> i & 1)) continue;
+        vfloat o[A];
+        Winograd<m>::input(rows[i], o);
+        PYNET_UNROLL
+        for (int j = 0; j < A; ++j) store(v + (i * A + j) * stride, o[j]);
+    }
+}
+
+// B^T d B of one block of channels. With 36 positions the rows come in two groups, since registers do not hold all of
+// B^T d: reading the pixels twice is cheaper than keeping it in memory.
+template <int m, bool kWhole, class Pixels>
+PYNET_INLINE void transform_input_block(const Pixels& pixels, int64_t lanes, float* v, int64_t stride) {
+    if constexpr (m == 2) {
+        transform_input_rows<m, 0b1111, kWhole>(pixels, lanes, v, stride);
+    } else {
+        transform_input_rows<m, 0b011110, kWhole>(pixels, lanes, v, stride);
+        transform_input_rows<m, 0b100001, kWhole>(pixels, lanes, v, stride);
+    }
+}
+
+template <int m, class Pixels>
+PYNET_INLINE void transform_input_pixels(const Pixels& pixels, int64_t channels, float* v, int64_t stride) {
+    int64_t c = 0;
+    for (; c + kLanes <= channels; c += kLanes) transform_input_block<m, true>(pixels.from(c), kLanes, v + c, stride);
+    if (c < channels) transform_input_block<m, false>(pixels.from(c), channels - c, v + c, stride);
+}
+
+template <int m>
+PYNET_INLINE void transform_input(const Maps& t, const Tile& at, const float* zeros, float* v, int64_t stride) {
+    constexpr int A = Winograd<m>::kIn;
+    const int64_t y = at.y - t.pad_h, x = at.x - t.pad_w;
+    const float* image = t.source + at.n * t.SH * t.SW * t.SC;
+    if (y >= 0 && y + A <= t.SH && x >= 0 && x + A <= t.SW) {
+        const EvenPixels pixels = {image + (y * t.SW + x) * t.SC, t.SW * t.SC, t.SC};
+        transform_input_pixels<m>(pixels, t.SC, v, stride);
+    } else {
+        const float* list[A * A];
+        list_pixels<A, A>(image, t.SH, t.SW, t.SC, y, x, zeros, list);
+        transform_input_pixels<m>(ListedPixels<A>{list, 0}, t.SC, v, stride);
+    }
+}
+
+// What follows the sums: bias and activation.
+struct Finish {
+    const float* bias;  // of the first column, or null
+    Activation activation;
+    float alpha;
+};
+
+// A^T p A for kLanes channels (or the first `lanes`) of a tile of which `rows` x `columns` pixels exist.
+template <int m, bool kWhole>
+PYNET_NOINLINE void transform_output_block(const float* p, int64_t stride, float* to, int64_t row, int64_t column,
+                                           int64_t rows, int64_t columns, int64_t lanes, const float* bias,
+                                           const Finish& finish) {
+    constexpr int A = Winograd<m>::kIn;
+    vfloat half[m][A];
+    PYNET_UNROLL
+    for (int x = 0; x < A; ++x) {
+        vfloat d[A], o[m];
+        PYNET_UNROLL
+        for (int y = 0; y < A; ++y) d[y] = load(p + (y * A + x) * stride);
+        Winograd<m>::output(d, o);
+        PYNET_UNROLL
+        for (int y = 0; y < m; ++y) half[y][x] = o[y];
+    }
+    const vfloat add = !bias ? vfloat{} : load_lanes(bias, lanes);
+    PYNET_UNROLL
+    for (int y = 0; y < m; ++y) {
+        if (!kWhole && y >= rows) break;
+        vfloat o[m];
+        Winograd<m>::output(half[y], o);
+        PYNET_UNROLL
+        for (int x = 0; x < m; ++x) o[x] += add;
+        if (finish.activation != Activation::none) {
+            PYNET_UNROLL
+            for (int x = 0; x < m; ++x) o[x] = activate(o[x], finish.activation, finish.alpha);
+        }
+        PYNET_UNROLL
+        for (int x = 0; x < m; ++x) {
+            if (kWhole)
+                store(to + x * column, o[x]);
+            else if (x < columns)
+                store_lanes(to + x * column, o[x], lanes);
+        }
+        to += row;
+    }
+}
+
+// A^T p A of one tile for `channels` outputs from channel f on.
+template <int m>
+PYNET_INLINE void transform_output(const Maps& t, const Tile& at, const float* p, int64_t stride, int64_t f,
+                                   int64_t channels, const Finish& finish) {
+    const int64_t rows = minimum(m, t.DH - at.y), columns = minimum(m, t.DW - at.x);
+    float* to = t.destination + ((at.n * t.DH + at.y) * t.DW + at.x) * t.DC + f;
     for (int64_t c = 0; c < channels; c += kLanes) {
-        const int64_t lanes = channels - c;
-        PYNET_UNROLL
-        for (const int group : Winograd<m>::kInputGroups) {
-            vfloat rows[A][A];
-            PYNET_UNROLL
-            for (int j = 0; j < A; ++j) {
-                vfloat d[A], o[A];
-                PYNET_UNROLL
-                for (int i = 0; i < A; ++i) d[i] = load_lanes(pixel(i, j) + c, lanes);
-                Winograd<m>::input(d, o);
-                PYNET_UNROLL
-                for (int i = 0; i < A; ++i) rows[i][j] = o[i];
-            }
-            PYNET_UNROLL
-            for (int i = 0; i < A; ++i) {
-                if (!(group >> i & 1)) continue;
-                vfloat o[A];
-                Winograd<m>::input(rows[i], o);
-                PYNET_UNROLL
-                for (int j = 0; j < A; ++j) store(v + (i * A + j) * stride + c, o[j]);
-            }
-        }
+        const float* bias = finish.bias ? finish.bias + f + c : nullptr;
+        const bool whole = rows == m && columns == m && channels - c >= kLanes;
+        (whole ? transform_output_block<m, true> : transform_output_block<m, false>)(p + c, stride, to + c, t.DW * t.DC,
+                                                                                     t.DC, rows, columns, channels - c,
+                                                                                     bias, finish);
     }
 }
 
-template <int m>
-PYNET_NOINLINE void transform_input(const Maps& t, const Tile& at, const float* zeros, float* v, int64_t stride) {
+// A dout A^T, the adjoint of transform_output, for kLanes channels (or the first `lanes`) of one tile.
+template <int m, bool kWhole, class Pixels>
+PYNET_NOINLINE void transform_gradient_block(Pixels pixels, int64_t lanes, float* d, int64_t stride) {
     constexpr int A = Winograd<m>::kIn;
-    const int64_t y0 = at.y - t.pad_h, x0 = at.x - t.pad_w;
-    const int64_t row = t.SW * t.SC, column = t.SC;
-    const float* first = t.source + at.n * t.SH * row + y0 * row + x0 * column;
-    if (y0 >= 0 && y0 + A <= t.SH && x0 >= 0 && x0 + A <= t.SW) {
-        transform_pixels<m>(t.SC, [=](int i, int j) { return first + i * row + j * column; }, v, stride);
-        return;
-    }
-    const float* pixel[A * A];
-    for (int64_t i = 0; i < A; ++i) {
-        const bool row_exists = y0 + i >= 0 && y0 + i < t.SH;
-        for (int64_t j = 0; j < A; ++j)
-            pixel[i * A + j] = row_exists && x0 + j >= 0 && x0 + j < t.SW ? first + i * row + j * column : zeros;
-    }
-    transform_pixels<m>(t.SC, [&](int i, int j) { return pixel[i * A + j]; }, v, stride);
-}
-
-// A^T p A of one tile for `columns` outputs from channel f on, with bias and activation.
-template <int m>
-PYNET_NOINLINE void transform_output(const Maps& t, const Tile& at, const float* p, int64_t stride, int64_t f,
-                                     int64_t columns, const float* bias, Activation activation, float alpha) {
-    constexpr int A = Winograd<m>::kIn;
-    const int64_t rows_left = minimum(m, t.DH - at.y), columns_left = minimum(m, t.DW - at.x);
-    float* destination = t.destination + ((at.n * t.DH + at.y) * t.DW + at.x) * t.DC + f;
-    for (int64_t j = 0; j < columns; j += kLanes) {
-        const int64_t lanes = columns - j;
-        vfloat half[m][A];
+    vfloat half[A][m];
+    PYNET_UNROLL
+    for (int j = 0; j < m; ++j) {
+        vfloat y[m], o[A];
         PYNET_UNROLL
-        for (int x = 0; x < A; ++x) {
-            vfloat d[A], o[m];
-            PYNET_UNROLL
-            for (int y = 0; y < A; ++y) d[y] = load(p + (y * A + x) * stride + j);
-            Winograd<m>::output(d, o);
-            PYNET_UNROLL
-            for (int y = 0; y < m; ++y) half[y][x] = o[y];
-        }
-        const vfloat add = bias ? load_lanes(bias + f + j, lanes) : vfloat{};
+        for (int i = 0; i < m; ++i) y[i] = kWhole ? load(pixels.at(i, j)) : load_partial(pixels.at(i, j), lanes);
+        Winograd<m>::output_adjoint(y, o);
         PYNET_UNROLL
-        for (int y = 0; y < m; ++y) {
-            if (y >= rows_left) break;
-            vfloat o[m];
-            Winograd<m>::output(half[y], o);
-            float* to = destination + y * t.DW * t.DC + j;
-            PYNET_UNROLL
-            for (int x = 0; x < m; ++x)
-                if (x < columns_left) store_lanes(to + x * t.DC, activate(o[x] + add, activation, alpha), lanes);
-        }
+        for (int i = 0; i < A; ++i) half[i][j] = o[i];
+    }
+    PYNET_UNROLL
+    for (int i = 0; i < A; ++i) {
+        vfloat o[A];
+        Winograd<m>::output_adjoint(half[i], o);
+        PYNET_UNROLL
+        for (int j = 0; j < A; ++j) store(d + (i * A + j) * stride, o[j]);
     }
 }
 
-// A dout A^T of one tile, the adjoint of transform_output; destination pixels that do not exist count as zero.
+template <int m, class Pixels>
+PYNET_INLINE void transform_gradient_pixels(const Pixels& pixels, int64_t channels, float* d, int64_t stride) {
+    int64_t f = 0;
+    for (; f + kLanes <= channels; f += kLanes)
+        transform_gradient_block<m, true>(pixels.from(f), kLanes, d + f, stride);
+    if (f < channels) transform_gradient_block<m, false>(pixels.from(f), channels - f, d + f, stride);
+}
+
+// Pixels that do not exist count as zero.
 template <int m>
-PYNET_NOINLINE void transform_gradient(const Maps& t, const float* dout, const Tile& at, const float* zeros, float* d,
-                                       int64_t stride) {
-    constexpr int A = Winograd<m>::kIn;
-    const float* pixel[m * m];
-    for (int64_t i = 0; i < m; ++i)
-        for (int64_t j = 0; j < m; ++j) {
-            const bool inside = at.y + i < t.DH && at.x + j < t.DW;
-            pixel[i * m + j] = inside ? dout + ((at.n * t.DH + at.y + i) * t.DW + at.x + j) * t.DC : zeros;
-        }
-    for (int64_t f = 0; f < t.DC; f += kLanes) {
-        const int64_t lanes = t.DC - f;
-        vfloat half[A][m];
-        PYNET_UNROLL
-        for (int j = 0; j < m; ++j) {
-            vfloat y[m], o[A];
-            PYNET_UNROLL
-            for (int i = 0; i < m; ++i) y[i] = load_lanes(pixel[i * m + j] + f, lanes);
-            Winograd<m>::output_adjoint(y, o);
-            PYNET_UNROLL
-            for (int i = 0; i < A; ++i) half[i][j] = o[i];
-        }
-        PYNET_UNROLL
-        for (int i = 0; i < A; ++i) {
-            vfloat o[A];
-            Winograd<m>::output_adjoint(half[i], o);
-            PYNET_UNROLL
-            for (int j = 0; j < A; ++j) store(d + (i * A + j) * stride + f, o[j]);
-        }
+PYNET_INLINE void transform_gradient(const Maps& t, const float* dout, const Tile& at, const float* zeros, float* d,
+                                     int64_t stride) {
+    const float* image = dout + at.n * t.DH * t.DW * t.DC;
+    if (at.y + m <= t.DH && at.x + m <= t.DW) {
+        const EvenPixels pixels = {image + (at.y * t.DW + at.x) * t.DC, t.DW * t.DC, t.DC};
+        transform_gradient_pixels<m>(pixels, t.DC, d, stride);
+    } else {
+        const float* list[m * m];
+        list_pixels<m, m>(image, t.DH, t.DW, t.DC, at.y, at.x, zeros, list);
+        transform_gradient_pixels<m>(ListedPixels<m>{list, 0}, t.DC, d, stride);
     }
 }
 
