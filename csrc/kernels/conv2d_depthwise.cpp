@@ -14,15 +14,16 @@
 #include "conv2d.h"
 #include "kernels.h"
 #include "parallel.h"
+#include "prefetch.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
 namespace {
 
-constexpr int64_t kBandBytes = 24 * 1024;      // of one vector of channels: L1
-constexpr int64_t kSpreadBytes = 160 * 1024;   // of one band of spread rows
-constexpr int64_t kBandAllBytes = 384 * 1024;  // of all channels of a band: L2
-constexpr int64_t kWantedChunks = 32;
+constexpr int64_t kBandBytes = 384 * 1024;    // of a band of rows: L2, with the next one on its way
+constexpr int64_t kVectorBytes = 24 * 1024;   // of one vector of channels of a band: L1
+constexpr int64_t kSpreadBytes = 160 * 1024;  // of a band of spread rows
+constexpr int64_t kWantedChunks = 32, kFewChunks = 8;
 
 alignas(64) constexpr float kZeros[kLanes] = {};
 
@@ -94,20 +95,30 @@ struct Bands {
     int64_t spread_floats;
 };
 
-Bands bands_of(const View& v) {
+// Channels are split too where there are few bands.
+void split_blocks(const View& v, int64_t bands, Bands* b) {
+    while (b->blocks > 1 && bands * ceil_div(v.blocks, b->blocks) < kFewChunks) b->blocks = ceil_div(b->blocks, 2);
+    b->block_groups = ceil_div(v.blocks, b->blocks);
+}
+
+// Bands of whole rows stay in L2, so that each row is fetched once, and for weight gradients one vector of channels of
+// a band stays in L1 while all kernel rows meet it.
+Bands bands_of(const View& v, bool weights) {
     Bands b;
-    auto bytes = [&](int64_t rows, int64_t lanes, int64_t depth) {
-        return (most_source_rows(v, rows) * v.SW * depth + rows * v.DW) * lanes * 4;
-    };
+    const int64_t source_row = v.SW * (v.spread ? v.Sg * kLanes : v.SC) * 4,
+                  row = v.DW * (v.spread ? kLanes : v.DC) * 4, most = v.spread ? kSpreadBytes : kBandBytes;
+    const int64_t blocks = v.spread ? v.blocks : 1;
     b.rows = v.DH;
-    while (b.rows > 1 && (v.spread ? bytes(b.rows, kLanes, v.Sg) > kSpreadBytes
-                                   : bytes(b.rows, kLanes, 1) > kBandBytes || bytes(b.rows, v.DC, 1) > kBandAllBytes))
+    auto bytes = [&](int64_t source, int64_t destination) {
+        return most_source_rows(v, b.rows) * source + b.rows * destination;
+    };
+    while ((b.rows > 1 && bytes(source_row, row) > most) ||
+           (b.rows > 1 && weights && !v.spread && bytes(v.SW * kLanes * 4, v.DW * kLanes * 4) > kVectorBytes) ||
+           (b.rows > 2 && v.N * ceil_div(v.DH, b.rows) * blocks < kWantedChunks))
         b.rows = ceil_div(b.rows, 2);
     b.count = ceil_div(v.DH, b.rows);
-    b.blocks = v.blocks;
-    while (b.blocks > 1 && v.N * b.count * ceil_div(v.blocks, b.blocks) < kWantedChunks)
-        b.blocks = ceil_div(b.blocks, 2);
-    b.block_groups = ceil_div(v.blocks, b.blocks);
+    b.blocks = v.spread ? 1 : v.blocks;
+    split_blocks(v, v.N * b.count, &b);
     b.spread_floats = v.spread ? round_up(most_source_rows(v, b.rows) * v.Sg * v.SW * kLanes, 16) : 0;
     return b;
 }
@@ -290,7 +301,7 @@ void transpose_weights(const View& v, const float* weight, float* to) {
 
 void run_gather(const Context& context, const Conv2d& c) {
     const View v = view_of(c);
-    const Bands b = bands_of(v);
+    const Bands b = bands_of(v, false);
     const GatherLayout l = layout_of(v, b, context.threads);
     float* workspace = reinterpret_cast<float*>(context.workspace);
     const float* weight = c.weight;
@@ -300,6 +311,9 @@ void run_gather(const Context& context, const Conv2d& c) {
     }
     const float* source = v.backward ? c.out : c.x;
     float* destination = v.backward ? c.x : c.out;
+    const bool ahead =
+        !v.spread && b.block_groups == 1 && v.N * (v.SH * v.SW * v.SC + v.DH * v.DW * v.DC) * 4 > kPrefetchFrom;
+    const int64_t reach = (v.KH - 1) * v.dilation_h + 1;
     const int64_t phases = v.backward ? minimum(v.stride_w, v.DW) : 1;
     const int64_t pixel = v.spread ? kLanes : v.SC, depth = v.spread ? v.Sg : 1, tap = depth * v.DC;
     parallel_for(context, v.N * b.count * b.block_groups, [&](int64_t chunk, int thread) {
@@ -310,7 +324,7 @@ void run_gather(const Context& context, const Conv2d& c) {
         Line* lines = kernel_row + v.KW;
         float* spread = memory + l.lines;
         const float* image = source + n * v.SH * v.SW * v.SC;
-        int64_t y0 = 0, y1;
+        int64_t y0 = 0, y1 = 0;
         if (v.spread) source_rows(v, h0, h1, &y0, &y1);
         Row row;
         row.lines = lines;
@@ -318,37 +332,43 @@ void run_gather(const Context& context, const Conv2d& c) {
         row.lanes = minimum(kLanes, v.DC);
         row.activation = v.backward ? Activation::none : c.activation;
         row.alpha = c.alpha;
-        for (int64_t block = block0; block < minimum(v.blocks, block0 + b.blocks); ++block) {
-            const int64_t channel = first_channel(v, block);
-            const float* from = image + channel;
-            if (v.spread) {
-                spread_rows(v, image, channel, y0, y1, spread);
-                from = spread;
-            }
-            const vfloat bias = !v.backward && c.bias ? load_lanes(c.bias + channel, row.lanes) : vfloat{};
-            for (int64_t phase = 0; phase < phases; ++phase) {
-                row.columns = ceil_div(v.DW - phase, phases);
-                const Meeting m = meet(v, phase, row.columns, pixel, tap, kernel_row);
-                row.source_step = m.stride > 0 || v.backward ? pixel : v.stride_w * pixel;
-                row.weight_step = m.weight_step * tap;
-                const GatherRow gather = row.lanes == kLanes ? gather_row_for<true>(m.taps, m.stride)
-                                                             : gather_row_for<false>(m.taps, m.stride);
-                for (int64_t h = h0; h < h1; ++h) {
-                    row.count = 0;
-                    for (int64_t kh = 0; kh < v.KH; ++kh) {
-                        int64_t y;
-                        if (!tap_offset(v.backward, h, v.stride_h, kh, v.pad_h, v.dilation_h, &y)) continue;
-                        if (y < 0 || y >= v.SH) continue;
-                        for (int64_t run = 0; run < m.runs; ++run)
-                            for (int64_t s = 0; s < depth; ++s) {
-                                Line& line = lines[row.count++];
-                                line = kernel_row[run];
-                                line.source += ((y - y0) * depth + s) * v.SW * pixel;
-                                line.weight += kh * v.KW * tap + s * v.DC;
-                            }
-                    }
-                    gather(row, from, weight + channel, bias,
-                           destination + ((n * v.DH + h) * v.DW + phase) * v.DC + channel);
+        const int64_t block1 = minimum(v.blocks, block0 + b.blocks);
+        if (v.spread) spread_rows(v, image, first_channel(v, block0), y0, y1, spread);
+        for (int64_t phase = 0; phase < phases; ++phase) {
+            row.columns = ceil_div(v.DW - phase, phases);
+            const Meeting m = meet(v, phase, row.columns, pixel, tap, kernel_row);
+            row.source_step = m.stride > 0 || v.backward ? pixel : v.stride_w * pixel;
+            row.weight_step = m.weight_step * tap;
+            const GatherRow gather =
+                row.lanes == kLanes ? gather_row_for<true>(m.taps, m.stride) : gather_row_for<false>(m.taps, m.stride);
+            for (int64_t h = h0; h < h1; ++h) {
+                row.count = 0;
+                for (int64_t kh = 0; kh < v.KH; ++kh) {
+                    int64_t y;
+                    if (!tap_offset(v.backward, h, v.stride_h, kh, v.pad_h, v.dilation_h, &y)) continue;
+                    if (y < 0 || y >= v.SH) continue;
+                    for (int64_t run = 0; run < m.runs; ++run)
+                        for (int64_t s = 0; s < depth; ++s) {
+                            Line& line = lines[row.count++];
+                            line = kernel_row[run];
+                            line.source += ((y - y0) * depth + s) * v.SW * pixel;
+                            line.weight += kh * v.KW * tap + s * v.DC;
+                        }
+                }
+                float* to = destination + ((n * v.DH + h) * v.DW + phase) * v.DC;
+                // The rows that the next row of the destination adds.
+                const int64_t next =
+                    (v.backward ? (h + v.pad_h) / v.stride_h : (h - 1) * v.stride_h + reach - v.pad_h) + 1;
+                const int64_t some = ahead && phase == 0 ? 1 : 0;
+                Ahead<false> sources(image + next * v.SW * v.SC, some * (v.backward ? 1 : v.stride_h) * v.SW * v.SC,
+                                     b.blocks);
+                Ahead<true> destinations(to + v.DW * v.DC, some * v.DW * v.DC, b.blocks);
+                for (int64_t block = block0; block < block1; ++block) {
+                    sources.share();
+                    destinations.share();
+                    const int64_t channel = first_channel(v, block);
+                    const vfloat bias = !v.backward && c.bias ? load_lanes(c.bias + channel, row.lanes) : vfloat{};
+                    gather(row, v.spread ? spread : image + channel, weight + channel, bias, to + channel);
                 }
             }
         }
@@ -430,25 +450,25 @@ struct WeightPlan {
 
 WeightPlan weight_plan(const View& v) {
     WeightPlan p;
-    p.bands = bands_of(v);
+    p.bands = bands_of(v, true);
     p.taps = v.KH * v.KW * v.Sg;
     const int64_t bands = v.N * p.bands.count;
-    p.parts = maximum(1, minimum(minimum(bands, kWantedChunks), v.N * v.DH * v.DW / 128));
+    p.parts = maximum(1, minimum(minimum(bands, kWantedChunks), v.N * v.DH * v.DW / 64));
     p.bands.blocks = v.blocks;
-    while (p.bands.blocks > 1 && p.parts * ceil_div(v.blocks, p.bands.blocks) < kWantedChunks)
-        p.bands.blocks = ceil_div(p.bands.blocks, 2);
-    p.bands.block_groups = ceil_div(v.blocks, p.bands.blocks);
+    split_blocks(v, p.parts, &p.bands);
     p.partials = p.parts * v.blocks * p.taps * kLanes;
     return p;
 }
 
 // One band [h0, h1) of one image and one vector of channels: adds to sums, [tap][lane]. x0 is row 0 of the map.
+template <class Fetch>
 void sum_band(const View& v, const float* x0, const float* dout, int64_t h0, int64_t h1, int64_t plane, int64_t pixel,
-              float* sums) {
+              float* sums, Fetch fetch) {
     const int64_t x_row = v.SW * pixel * (v.spread ? v.Sg : 1), lanes = minimum(kLanes, v.DC);
     const bool neighbours = v.dilation_w == 1 && v.stride_w <= 2;
     for (int64_t kh = 0; kh < v.KH; ++kh) {
         int64_t from, to;
+        fetch();
         valid_range(v.DH, v.stride_h, kh * v.dilation_h - v.pad_h, v.SH, &from, &to);
         from = maximum(from, h0), to = minimum(to, h1);
         if (from >= to) continue;
@@ -480,6 +500,9 @@ void run_weight(const Context& context, const Conv2d& c) {
     const Bands& b = p.bands;
     float* partials = reinterpret_cast<float*>(context.workspace);
     float* threads = partials + p.partials;
+    const bool ahead =
+        !v.spread && b.block_groups == 1 && v.N * (v.SH * v.SW * v.SC + v.DH * v.DW * v.DC) * 4 > kPrefetchFrom;
+    const int64_t reach = (v.KH - 1) * v.dilation_h;
     const int64_t bands = v.N * b.count, pixel = v.spread ? kLanes : v.SC;
     parallel_for(context, p.parts * b.block_groups, [&](int64_t chunk, int thread) {
         const int64_t part = chunk / b.block_groups, block0 = chunk % b.block_groups * b.blocks,
@@ -490,6 +513,15 @@ void run_weight(const Context& context, const Conv2d& c) {
         for (int64_t band = bands * part / p.parts; band < bands * (part + 1) / p.parts; ++band) {
             const int64_t n = band / b.count, h0 = band % b.count * b.rows, h1 = minimum(v.DH, h0 + b.rows);
             const float* image = c.x + n * v.SH * v.SW * v.SC;
+            const float* dout = c.out + n * v.DH * v.DW * v.DC;
+            const int64_t some = ahead ? b.rows : 0;
+            Ahead<false> xs(image + (h1 * v.stride_h - v.pad_h + reach) * v.SW * v.SC, some * v.stride_h * v.SW * v.SC,
+                            b.blocks * v.KH);
+            Ahead<false> douts(dout + h1 * v.DW * v.DC, some * v.DW * v.DC, b.blocks * v.KH);
+            const auto fetch = [&] {
+                xs.share();
+                douts.share();
+            };
             for (int64_t block = block0; block < block1; ++block) {
                 const int64_t channel = first_channel(v, block);
                 const float* x0 = image + channel;
@@ -499,8 +531,7 @@ void run_weight(const Context& context, const Conv2d& c) {
                     spread_rows(v, image, channel, y0, y1, spread);
                     x0 = spread - y0 * v.Sg * v.SW * kLanes;
                 }
-                sum_band(v, x0, c.out + n * v.DH * v.DW * v.DC + channel, h0, h1, v.SW * kLanes, pixel,
-                         sums + block * p.taps * kLanes);
+                sum_band(v, x0, dout + channel, h0, h1, v.SW * kLanes, pixel, sums + block * p.taps * kLanes, fetch);
             }
         }
     });
@@ -528,7 +559,7 @@ size_t workspace(const Conv2d& c, int threads) {
         const WeightPlan p = weight_plan(v);
         return static_cast<size_t>(p.partials + threads * p.bands.spread_floats) * sizeof(float);
     }
-    return static_cast<size_t>(layout_of(v, bands_of(v), threads).total) * sizeof(float);
+    return static_cast<size_t>(layout_of(v, bands_of(v, false), threads).total) * sizeof(float);
 }
 
 void run(const Context& context, const Conv2d& c) {
