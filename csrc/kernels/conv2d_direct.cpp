@@ -8,16 +8,17 @@
 //   dilation) / stride
 // A tile is kTileRows consecutive pixels of a phase's flattened grid, with a table of source pointers a tap; taps
 // outside the map point at zeros, taps outside for the whole tile are left out. On small maps neighbouring
-// pixels of the grid are the same position of neighbouring images, so that most such taps vanish.
-//
-// Backward-weight: dw[kh, kw] = x_shifted^T dout; each tile of (channels x outputs) stays in registers over all
-// pixels of an image. Images are cut into fixed parts with partial sums, added in order.
+// pixels of the grid are the same position of neighbouring images, so that most such taps vanish. All groups share
+// a table: their channels lie side by side.
 //
 // Layout: (N, H, W, C), weights (KH, KW, Cg, F). Threads: chunks by shape alone. Aliasing: none allowed.
+#include "conv2d_direct.h"
+
 #include "conv2d.h"
 #include "gemm.h"
 #include "kernels.h"
 #include "parallel.h"
+#include "prefetch.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
@@ -26,9 +27,9 @@ namespace {
 constexpr int64_t kTableBytes = 48 * 1024;  // pointer tables of one block of tiles
 constexpr int64_t kWantedChunks = 32;
 
-// destination[i][j] = activate(bias[j] + sum over taps t and k < K of source[t][i][k] * b[offset[t] + k][j]).
+// destination[i][j] = activate(bias[j] + sum over taps t and k < K of source[t][i][first + k] * b[offset[t] + k][j]).
 template <int Rows, int NV>
-PYNET_NOINLINE void tile_taps(int64_t taps, int64_t K, const float* const* source, const int64_t* offset,
+PYNET_NOINLINE void tile_taps(int64_t taps, int64_t K, const float* const* source, int64_t first, const int64_t* offset,
                               const float* b, const float* bias, Activation activation, float alpha,
                               float* const* destination) {
     vfloat sum[Rows][NV];
@@ -40,7 +41,7 @@ PYNET_NOINLINE void tile_taps(int64_t taps, int64_t K, const float* const* sourc
     for (int64_t t = 0; t < taps; ++t) {
         const float* row[Rows];
         PYNET_UNROLL
-        for (int i = 0; i < Rows; ++i) row[i] = source[t * kTileRows + i];
+        for (int i = 0; i < Rows; ++i) row[i] = source[t * kTileRows + i] + first;
         const float* bk = b + offset[t] * (NV * kLanes);
         for (int64_t k = 0; k < K; ++k) {
             vfloat v[NV];
@@ -63,7 +64,7 @@ PYNET_NOINLINE void tile_taps(int64_t taps, int64_t K, const float* const* sourc
     }
 }
 
-typedef void (*TapsFunction)(int64_t, int64_t, const float* const*, const int64_t*, const float*, const float*,
+typedef void (*TapsFunction)(int64_t, int64_t, const float* const*, int64_t, const int64_t*, const float*, const float*,
                              Activation, float, float* const*);
 
 template <int Rows = kTileRows>
@@ -103,6 +104,11 @@ Gather gather_of(const Conv2d& c) {
     g.KH = s.KH, g.KW = s.KW, g.pad_h = s.pad_h, g.pad_w = s.pad_w, g.dilation_h = s.dilation_h,
     g.dilation_w = s.dilation_w;
     g.backward = back;
+    if (s.KH == 1 && s.KW == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h == 0 && s.pad_w == 0) {
+        // All pixels are one row.
+        g.SW = g.DW = g.N * g.SH * g.SW;
+        g.N = g.SH = g.DH = 1;
+    }
     return g;
 }
 
@@ -120,9 +126,10 @@ PYNET_INLINE bool tap_offset(bool backward, int64_t phase, int64_t phases, int64
 }
 
 struct Blocks {
-    int64_t tiles;                                // tiles of one block
-    int64_t panels;                               // panels of one chunk
-    int64_t panel_blocks, all_panels, width_all;  // of one group
+    int64_t tiles;                     // of one block
+    int64_t panels, panel_blocks;      // panels of one chunk, of all groups
+    int64_t group_panels, all_panels;  // of one group, of all
+    int64_t width;                     // of the panels of one group
     int64_t taps;
     bool images_innermost;  // neighbouring pixels of the grid are neighbouring images
 };
@@ -130,17 +137,16 @@ struct Blocks {
 Blocks blocks_of(const Gather& g) {
     Blocks b;
     b.taps = g.KH * g.KW;
-    b.all_panels = ceil_div(g.Dg, kPanel);
-    b.width_all = packed_panels_width(g.Dg);
+    b.group_panels = ceil_div(g.Dg, kPanel);
+    b.all_panels = g.groups * b.group_panels;
+    b.width = packed_panels_width(g.Dg);
     b.images_innermost = ceil_div(g.DW, g.phases_w) < kTileRows && g.N >= kTileRows;
     const int64_t pixels = g.N * ceil_div(g.DH, g.phases_h) * ceil_div(g.DW, g.phases_w);
     const int64_t tiles = ceil_div(pixels, kTileRows);
     const int64_t panel_bytes = b.taps * g.Sg * kPanel * 4;
     b.tiles = maximum(1, minimum(panel_bytes > 192 * 1024 ? 32 : 16, kTableBytes / (b.taps * kTileRows * 8)));
     b.panels = b.all_panels;
-    auto chunks = [&] {
-        return ceil_div(tiles, b.tiles) * ceil_div(b.all_panels, b.panels) * g.groups * g.phases_h * g.phases_w;
-    };
+    auto chunks = [&] { return ceil_div(tiles, b.tiles) * ceil_div(b.all_panels, b.panels) * g.phases_h * g.phases_w; };
     while (chunks() < kWantedChunks && b.panels > 1) b.panels = ceil_div(b.panels, 2);
     while (chunks() < kWantedChunks && b.tiles > 4) b.tiles /= 2;
     b.panel_blocks = ceil_div(b.all_panels, b.panels);
@@ -170,8 +176,8 @@ struct Phase {
 };
 
 // Fills tile `tile` of the table for grid pixels [q, q + rows); returns nothing but the table's entries.
-void fill_tile(const Gather& g, const Blocks& b, const Phase& phase, int64_t group, int64_t q, int64_t rows,
-               int64_t tile, const float* zeros, const Table& table) {
+void fill_tile(const Gather& g, const Blocks& b, const Phase& phase, int64_t q, int64_t rows, int64_t tile,
+               const float* zeros, const Table& table) {
     int64_t image[kTileRows], i_at[kTileRows], j_at[kTileRows];
     int64_t j = 0, i = 0, n = 0;
     if (b.images_innermost) {
@@ -182,8 +188,7 @@ void fill_tile(const Gather& g, const Blocks& b, const Phase& phase, int64_t gro
     for (int64_t r = 0; r < rows; ++r) {
         image[r] = n, i_at[r] = i, j_at[r] = j;
         table.destination[tile * kTileRows + r] =
-            g.destination + ((n * g.DH + phase.h + i * g.phases_h) * g.DW + phase.w + j * g.phases_w) * g.DC +
-            group * g.Dg;
+            g.destination + ((n * g.DH + phase.h + i * g.phases_h) * g.DW + phase.w + j * g.phases_w) * g.DC;
         if (b.images_innermost) {
             if (++n == g.N) n = 0, ++j;
             if (j == phase.columns) j = 0, ++i;
@@ -208,7 +213,7 @@ void fill_tile(const Gather& g, const Blocks& b, const Phase& phase, int64_t gro
                 const int64_t y = i_at[0] * g.step_h + row_offset;
                 if (y < 0 || y >= g.SH) continue;
                 const int64_t x0 = j_at[0] * g.step_w + column_offset;
-                const float* base = g.source + (image[0] * g.SH + y) * g.SW * g.SC + group * g.Sg;
+                const float* base = g.source + (image[0] * g.SH + y) * g.SW * g.SC;
                 if (x0 >= 0 && x0 + (rows - 1) * g.step_w < g.SW) {
                     for (int64_t r = 0; r < rows; ++r) pointer[r] = base + (x0 + r * g.step_w) * g.SC;
                     any = true;
@@ -224,7 +229,7 @@ void fill_tile(const Gather& g, const Blocks& b, const Phase& phase, int64_t gro
                 for (int64_t r = 0; r < rows; ++r) {
                     const int64_t y = i_at[r] * g.step_h + row_offset, x = j_at[r] * g.step_w + column_offset;
                     const bool inside = y >= 0 && y < g.SH && x >= 0 && x < g.SW;
-                    pointer[r] = inside ? g.source + ((image[r] * g.SH + y) * g.SW + x) * g.SC + group * g.Sg : zeros;
+                    pointer[r] = inside ? g.source + ((image[r] * g.SH + y) * g.SW + x) * g.SC : zeros;
                     any |= inside;
                 }
             }
@@ -242,258 +247,142 @@ struct GatherLayout {  // workspace, in bytes
 GatherLayout layout_of(const Gather& g, const Blocks& b, int threads) {
     GatherLayout l;
     l.weights = 0;
-    l.bias = round_up(g.groups * b.taps * g.Sg * b.width_all * 4, 64);
-    l.zeros = l.bias + round_up(g.groups * b.width_all * 4, 64);
-    l.threads = l.zeros + round_up(g.Sg * 4, 64);
+    l.bias = round_up(g.groups * b.taps * g.Sg * b.width * 4, 64);
+    l.zeros = l.bias + round_up(g.groups * b.width * 4, 64);
+    l.threads = l.zeros + round_up(g.SC * 4, 64);
     l.each = table_bytes(b) + kTileRows * kPanel * 4 + 64;
     l.total = l.threads + l.each * threads;
     return l;
 }
 
-// Weights of group, panel: [tap][Sg][width]; panel p of a group starts at p * kPanel * taps * Sg.
-void pack_weights(const Context& context, const Conv2d& c, const Gather& g, const Blocks& b, float* packed,
-                  float* bias) {
-    const int64_t group_size = b.taps * g.Sg * b.width_all, F = c.shape.F, Cg = c.shape.Cg(), Fg = c.shape.Fg();
-    parallel_for(context, g.groups * b.all_panels * b.taps, [&](int64_t chunk, int) {
-        const int64_t tap = chunk % b.taps, panel = chunk / b.taps % b.all_panels,
-                      group = chunk / b.taps / b.all_panels;
-        const int64_t columns = minimum(kPanel, g.Dg - panel * kPanel), width = panel_vectors(columns) * kLanes;
-        const float* w = c.weight + tap * Cg * F + group * Fg;  // (Cg, Fg), rows F apart
-        float* to = packed + group * group_size + panel * kPanel * b.taps * g.Sg + tap * g.Sg * width;
+// A panel of the weights: which channels of the destination it makes of which channels of the source.
+struct Panel {
+    int64_t from, to, columns, width;
+    int64_t place;  // of its columns among the widths of all panels
+};
+
+PYNET_INLINE Panel panel_at(const Gather& g, const Blocks& b, int64_t index) {
+    const int64_t group = index / b.group_panels, first = index % b.group_panels * kPanel,
+                  columns = minimum(kPanel, g.Dg - first);
+    return {group * g.Sg, group * g.Dg + first, columns, panel_vectors(columns) * kLanes, group * b.width + first};
+}
+
+// Panel by panel: [tap][Sg][width].
+void pack_weights(const Context& context, const Conv2d& c, const Gather& g, const Blocks& b, float* packed) {
+    const int64_t F = c.shape.F, Cg = c.shape.Cg();
+    parallel_for(context, b.all_panels * b.taps, [&](int64_t chunk, int) {
+        const int64_t tap = chunk % b.taps;
+        const Panel p = panel_at(g, b, chunk / b.taps);
+        const float* w = c.weight + tap * Cg * F;  // (Cg, F)
+        float* to = packed + p.place * b.taps * g.Sg + tap * g.Sg * p.width;
         if (g.backward)
-            pack_columns(w + panel * kPanel * F, 1, F, g.Sg, columns, width, to);
+            pack_columns(w + p.to % g.Dg * F + p.from, 1, F, g.Sg, p.columns, p.width, to);
         else
-            pack_columns(w + panel * kPanel, F, 1, g.Sg, columns, width, to);
+            pack_columns(w + p.to, F, 1, g.Sg, p.columns, p.width, to);
     });
-    for (int64_t group = 0; group < g.groups; ++group)
-        for (int64_t j = 0; j < b.width_all; ++j)
-            bias[group * b.width_all + j] = !g.backward && c.bias && j < g.Dg ? c.bias[group * g.Dg + j] : 0.0f;
 }
 
 void run_gather(const Context& context, const Conv2d& c) {
     const Gather g = gather_of(c);
     const Blocks b = blocks_of(g);
     const GatherLayout l = layout_of(g, b, context.threads);
-    float* packed = reinterpret_cast<float*>(context.workspace + l.weights);
+    const float* packed = c.packed;
+    if (!packed) {
+        float* weights = reinterpret_cast<float*>(context.workspace + l.weights);
+        pack_weights(context, c, g, b, weights);
+        packed = weights;
+    }
     float* bias = reinterpret_cast<float*>(context.workspace + l.bias);
+    for (int64_t group = 0; group < g.groups; ++group)
+        for (int64_t j = 0; j < b.width; ++j)
+            bias[group * b.width + j] = !g.backward && c.bias && j < g.Dg ? c.bias[group * g.Dg + j] : 0.0f;
     float* zeros = reinterpret_cast<float*>(context.workspace + l.zeros);
-    for (int64_t k = 0; k < g.Sg; ++k) zeros[k] = 0.0f;
-    pack_weights(context, c, g, b, packed, bias);
+    for (int64_t k = 0; k < g.SC; ++k) zeros[k] = 0.0f;
 
     const int64_t most_pixels = g.N * ceil_div(g.DH, g.phases_h) * ceil_div(g.DW, g.phases_w);
-    const int64_t tile_blocks = ceil_div(ceil_div(most_pixels, kTileRows), b.tiles);
+    const int64_t tile_blocks = ceil_div(ceil_div(most_pixels, kTileRows), b.tiles), phases = g.phases_h * g.phases_w;
     const Activation activation = g.backward ? Activation::none : c.activation;
-    parallel_for(
-        context, g.phases_h * g.phases_w * g.groups * b.panel_blocks * tile_blocks, [&](int64_t chunk, int thread) {
-            const int64_t block = chunk % tile_blocks;
-            int64_t rest = chunk / tile_blocks;
-            const int64_t panel_block = rest % b.panel_blocks;
-            rest /= b.panel_blocks;
-            const int64_t group = rest % g.groups;
-            rest /= g.groups;
-            Phase phase;
-            phase.w = rest % g.phases_w, phase.h = rest / g.phases_w;
-            if (phase.h >= g.DH || phase.w >= g.DW) return;
-            phase.rows = ceil_div(g.DH - phase.h, g.phases_h), phase.columns = ceil_div(g.DW - phase.w, g.phases_w);
-            const int64_t pixels = g.N * phase.rows * phase.columns;
-            const int64_t q0 = block * b.tiles * kTileRows, q1 = minimum(pixels, q0 + b.tiles * kTileRows);
-            if (q0 >= q1) return;
+    const bool ahead = !b.images_innermost && b.panel_blocks == 1 &&
+                       g.N * (g.SH * g.SW * g.SC + g.DH * g.DW * g.DC) * 4 > kPrefetchFrom;
+    // The phases of a place follow each other: they share what they read, and lines of what they write.
+    parallel_for(context, b.panel_blocks * tile_blocks * phases, [&](int64_t chunk, int thread) {
+        const int64_t panel_block = chunk / phases / tile_blocks, block = chunk / phases % tile_blocks;
+        Phase phase;
+        phase.w = chunk % phases % g.phases_w, phase.h = chunk % phases / g.phases_w;
+        if (phase.h >= g.DH || phase.w >= g.DW) return;
+        phase.rows = ceil_div(g.DH - phase.h, g.phases_h), phase.columns = ceil_div(g.DW - phase.w, g.phases_w);
+        const int64_t pixels = g.N * phase.rows * phase.columns;
+        const int64_t q0 = block * b.tiles * kTileRows, q1 = minimum(pixels, q0 + b.tiles * kTileRows);
+        if (q0 >= q1) return;
 
-            char* memory = context.workspace + l.threads + thread * l.each;
-            const Table table = table_at(memory, b);
-            float* edge = reinterpret_cast<float*>(memory + table_bytes(b));
-            const int64_t tiles = ceil_div(q1 - q0, kTileRows);
-            for (int64_t tile = 0; tile < tiles; ++tile)
-                fill_tile(g, b, phase, group, q0 + tile * kTileRows, minimum(kTileRows, q1 - q0 - tile * kTileRows),
-                          tile, zeros, table);
+        char* memory = context.workspace + l.threads + thread * l.each;
+        const Table table = table_at(memory, b);
+        float* edge = reinterpret_cast<float*>(memory + table_bytes(b));
+        const int64_t tiles = ceil_div(q1 - q0, kTileRows);
+        for (int64_t tile = 0; tile < tiles; ++tile)
+            fill_tile(g, b, phase, q0 + tile * kTileRows, minimum(kTileRows, q1 - q0 - tile * kTileRows), tile, zeros,
+                      table);
 
-            const int64_t last = minimum(b.all_panels, (panel_block + 1) * b.panels);
-            for (int64_t panel = panel_block * b.panels; panel < last; ++panel) {
-                const int64_t columns = minimum(kPanel, g.Dg - panel * kPanel);
-                const int vectors = panel_vectors(columns);
-                const int64_t width = vectors * kLanes;
-                const float* weights = packed + group * b.taps * g.Sg * b.width_all + panel * kPanel * b.taps * g.Sg;
-                const float* panel_bias = bias + group * b.width_all + panel * kPanel;
-                for (int64_t tile = 0; tile < tiles; ++tile) {
-                    const int64_t rows = minimum(kTileRows, q1 - q0 - tile * kTileRows), used = table.used[tile];
-                    float* target[kTileRows];
+        const int64_t first = panel_block * b.panels, last = minimum(b.all_panels, first + b.panels);
+        const int64_t j = q1 % phase.columns, i = q1 / phase.columns % phase.rows, n = q1 / phase.columns / phase.rows;
+        const int64_t some = ahead && chunk % phases == 0 ? b.tiles * kTileRows : 0;
+        const int64_t reach = g.backward ? 0 : (g.KH - 1) * g.dilation_h - g.pad_h;
+        Ahead<false> sources(g.source + ((n * g.SH + i * g.step_h + reach) * g.SW + j * g.step_w) * g.SC,
+                             some * g.step_h * g.step_w * g.SC, (last - first) * tiles);
+        Ahead<true> destinations(g.destination + ((n * g.DH + i * g.phases_h) * g.DW + j * g.phases_w) * g.DC,
+                                 some * phases * g.DC, (last - first) * tiles);
+        for (int64_t index = first; index < last; ++index) {
+            const Panel p = panel_at(g, b, index);
+            const bool whole = p.columns == p.width;
+            for (int64_t tile = 0; tile < tiles; ++tile) {
+                const int64_t rows = minimum(kTileRows, q1 - q0 - tile * kTileRows);
+                float* const* destination = table.destination + tile * kTileRows;
+                sources.share();
+                destinations.share();
+                float* target[kTileRows];
+                for (int64_t r = 0; r < rows; ++r) target[r] = whole ? destination[r] + p.to : edge + r * p.width;
+                taps_for<>(rows, panel_vectors(p.columns))(
+                    table.used[tile], g.Sg, table.source + tile * b.taps * kTileRows, p.from,
+                    table.offset + tile * b.taps, packed + p.place * b.taps * g.Sg, bias + p.place, activation, c.alpha,
+                    target);
+                if (!whole)
                     for (int64_t r = 0; r < rows; ++r)
-                        target[r] = columns == width ? table.destination[tile * kTileRows + r] + panel * kPanel
-                                                     : edge + r * width;
-                    taps_for<>(rows, vectors)(used, g.Sg, table.source + tile * b.taps * kTileRows,
-                                              table.offset + tile * b.taps, weights, panel_bias, activation, c.alpha,
-                                              target);
-                    if (columns != width)
-                        for (int64_t r = 0; r < rows; ++r)
-                            store_edge(edge + r * width, width,
-                                       table.destination[tile * kTileRows + r] + panel * kPanel, 0, 1, columns);
-                }
-            }
-        });
-}
-
-// Backward-weight ------------------------------------------------------------------------------------------------
-
-// c[i][j] (+)= sum over images, rows, columns of x[i] * dout[j]; x and dout step by their own strides.
-struct Walk {
-    int64_t images, rows, columns;
-    int64_t a_image, a_row, a_column, b_image, b_row, b_column;
-};
-
-template <int Rows, int NV>
-PYNET_NOINLINE void tile_pixels(const Walk& walk, const float* a_base, const float* b_base, float* c, int64_t ldc,
-                                bool accumulate) {
-    vfloat sum[Rows][NV];
-    PYNET_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-        PYNET_UNROLL
-        for (int j = 0; j < NV; ++j) sum[i][j] = accumulate ? load(c + i * ldc + j * kLanes) : vfloat{};
-    }
-    const int64_t columns = walk.columns, a_step = walk.a_column, b_step = walk.b_column;
-    for (int64_t n = 0; n < walk.images; ++n) {
-        for (int64_t r = 0; r < walk.rows; ++r) {
-            const float* a = a_base + n * walk.a_image + r * walk.a_row;
-            const float* b = b_base + n * walk.b_image + r * walk.b_row;
-            for (int64_t k = 0; k < columns; ++k) {
-                vfloat v[NV];
-                PYNET_UNROLL
-                for (int j = 0; j < NV; ++j) v[j] = load(b + j * kLanes);
-                PYNET_UNROLL
-                for (int i = 0; i < Rows; ++i) {
-                    const float s = a[i];
-                    PYNET_UNROLL
-                    for (int j = 0; j < NV; ++j) sum[i][j] += s * v[j];
-                }
-                a += a_step;
-                b += b_step;
+                        store_edge(edge + r * p.width, p.width, destination[r] + p.to, 0, 1, p.columns);
             }
         }
-    }
-    PYNET_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-        PYNET_UNROLL
-        for (int j = 0; j < NV; ++j) store(c + i * ldc + j * kLanes, sum[i][j]);
-    }
-}
-
-typedef void (*PixelsFunction)(const Walk&, const float*, const float*, float*, int64_t, bool);
-
-template <int Rows = kTileRows>
-PYNET_INLINE PixelsFunction pixels_for(int64_t rows, int vectors) {
-    if constexpr (Rows == 1) {
-        return vectors == 1 ? tile_pixels<1, 1> : tile_pixels<1, 2>;
-    } else {
-        if (rows == Rows) return vectors == 1 ? tile_pixels<Rows, 1> : tile_pixels<Rows, 2>;
-        return pixels_for<Rows - 1>(rows, vectors);
-    }
-}
-
-struct WeightPlan {
-    int64_t parts, panels, channel_blocks, channels;  // channels: of one chunk
-    int64_t size;                                     // floats of one partial of one group
-    int64_t images;                                   // walked at once, so that their pixels stay in L2
-    int64_t tail_floats;  // dout's last panel of one such run of images, when it is no whole vector
-};
-
-WeightPlan weight_plan(const Conv2dShape& s) {
-    WeightPlan p;
-    p.panels = ceil_div(s.Fg(), kPanel);
-    p.size = partial_size(s.KH * s.KW * s.Cg(), s.Fg());
-    p.channels = s.Cg();
-    const int64_t units = s.groups * p.panels * s.KH;
-    p.parts = maximum(1, minimum(s.N, ceil_div(kWantedChunks, units)));
-    while (p.parts > 1 && p.parts * p.size * s.groups > (int64_t{8} << 20)) p.parts = ceil_div(p.parts, 2);
-    while (units * p.parts * ceil_div(s.Cg(), p.channels) < kWantedChunks && p.channels > 2 * kTileRows)
-        p.channels = round_up(p.channels / 2, kTileRows);
-    p.channel_blocks = ceil_div(s.Cg(), p.channels);
-    const int64_t image_bytes = (s.H * s.W * s.C + s.OH() * s.OW() * s.F) * 4;
-    p.images = maximum(1, minimum(s.N, 256 * 1024 / maximum(1, image_bytes)));
-    p.tail_floats = s.Fg() % kLanes ? p.images * s.OH() * s.OW() * kPanel : 0;
-    return p;
-}
-
-size_t weight_workspace(const Conv2dShape& s, int threads) {
-    const WeightPlan p = weight_plan(s);
-    return static_cast<size_t>(round_up(p.parts * p.size * s.groups, 16) + threads * round_up(p.tail_floats, 16)) *
-           sizeof(float);
-}
-
-// One (group, panel, kh, channel block) over images [n0, n1) into `partial`.
-void weight_chunk(const Conv2d& c, const WeightPlan& p, int64_t group, int64_t panel, int64_t kh, int64_t c0,
-                  int64_t n0, int64_t n1, float* partial, float* tail) {
-    const Conv2dShape& s = c.shape;
-    const int64_t OH = s.OH(), OW = s.OW(), rows = s.KH * s.KW * s.Cg();
-    const int64_t columns = minimum(kPanel, s.Fg() - panel * kPanel);
-    const int vectors = panel_vectors(columns);
-    const int64_t width = vectors * kLanes, c1 = minimum(s.Cg(), c0 + p.channels);
-    float* target = partial + panel * kPanel * rows;
-    int64_t oh0, oh1;
-    valid_range(OH, s.stride_h, kh * s.dilation_h - s.pad_h, s.H, &oh0, &oh1);
-    for (int64_t n = n0; n < n1; n += p.images) {
-        const int64_t images = minimum(p.images, n1 - n);
-        const float* dout = c.out + n * OH * OW * s.F + group * s.Fg() + panel * kPanel;
-        int64_t ldb = s.F;
-        if (columns != width) {
-            pack_columns(dout, s.F, 1, images * OH * OW, columns, width, tail);
-            dout = tail;
-            ldb = width;
-        }
-        for (int64_t kw = 0; kw < s.KW; ++kw) {
-            int64_t ow0, ow1;
-            valid_range(OW, s.stride_w, kw * s.dilation_w - s.pad_w, s.W, &ow0, &ow1);
-            const int64_t y = oh0 * s.stride_h + kh * s.dilation_h - s.pad_h,
-                          x = ow0 * s.stride_w + kw * s.dilation_w - s.pad_w;
-            const Walk walk{
-                images,        oh1 - oh0, ow1 - ow0, s.H * s.W * s.C, s.stride_h * s.W * s.C, s.stride_w * s.C,
-                OH * OW * ldb, OW * ldb,  ldb};
-            const float* a = c.x + ((n * s.H + y) * s.W + x) * s.C + group * s.Cg();
-            const float* b = dout + (oh0 * OW + ow0) * ldb;
-            for (int64_t ch = c0; ch < c1; ch += kTileRows)
-                pixels_for<>(minimum(kTileRows, c1 - ch), vectors)(
-                    walk, a + ch, b, target + ((kh * s.KW + kw) * s.Cg() + ch) * width, width, n > n0);
-        }
-    }
-}
-
-void run_weight(const Context& context, const Conv2d& c) {
-    const Conv2dShape& s = c.shape;
-    const WeightPlan p = weight_plan(s);
-    float* partials = reinterpret_cast<float*>(context.workspace);
-    float* tails = partials + round_up(p.parts * p.size * s.groups, 16);
-    parallel_for(context, s.groups * p.parts * p.panels * s.KH * p.channel_blocks, [&](int64_t chunk, int thread) {
-        int64_t rest = chunk;
-        const int64_t block = rest % p.channel_blocks;
-        rest /= p.channel_blocks;
-        const int64_t kh = rest % s.KH;
-        rest /= s.KH;
-        const int64_t panel = rest % p.panels;
-        rest /= p.panels;
-        const int64_t part = rest % p.parts, group = rest / p.parts;
-        weight_chunk(c, p, group, panel, kh, block * p.channels, s.N * part / p.parts, s.N * (part + 1) / p.parts,
-                     partials + (group * p.parts + part) * p.size, tails + thread * round_up(p.tail_floats, 16));
     });
-    reduce_weight_partials(context, s, partials, p.parts, c.weight);
 }
 
 bool can(const Conv2d&) { return true; }
 bool prefer(const Conv2d&) { return true; }
 
 size_t workspace(const Conv2d& c, int threads) {
-    if (c.pass == ConvPass::backward_weight) return weight_workspace(c.shape, threads);
+    if (c.pass == ConvPass::backward_weight) return direct_weight_workspace(c.shape, threads);
     const Gather g = gather_of(c);
     return static_cast<size_t>(layout_of(g, blocks_of(g), threads).total);
 }
 
 void run(const Context& context, const Conv2d& c) {
     if (c.pass == ConvPass::backward_weight)
-        run_weight(context, c);
+        direct_weight(context, c);
     else
         run_gather(context, c);
 }
 
+size_t packed_bytes(const Conv2d& c) {
+    const Gather g = gather_of(c);
+    const Blocks b = blocks_of(g);
+    return static_cast<size_t>(g.groups * b.taps * g.Sg * b.width) * sizeof(float);
+}
+
+void pack(const Context& context, const Conv2d& c, float* packed) {
+    const Gather g = gather_of(c);
+    pack_weights(context, c, g, blocks_of(g), packed);
+}
+
 }  // namespace
 
-const ConvAlgorithm kConvDirect = {"direct", can, prefer, workspace, run};
+const ConvAlgorithm kConvDirect = {"direct", can, prefer, workspace, run, false, packed_bytes, pack};
 
 }  // namespace PYNET_LEVEL
 }  // namespace pynet
