@@ -63,6 +63,19 @@ bench: $(VENV)/dev.stamp
 bench-sweep: $(VENV)/dev.stamp
 	$(BIN)/python -m bench sweep
 
+bench-peers: $(VENV)/dev.stamp
+	$(BIN)/python -m bench peers inference
+
+bench-gate: $(VENV)/dev.stamp
+	$(BIN)/python -m bench gate
+
+# Interpreters for the peers that have none: PYNET_KERAS_PYTHON=.venv/keras/bin/python and so on.
+peers: | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/torch && $(VENV)/torch/bin/pip install -q torch onnx onnxscript numpy \
+	  --extra-index-url https://download.pytorch.org/whl/cpu
+	$(PYTHON) -m venv $(VENV)/keras && $(VENV)/keras/bin/pip install -q tensorflow-cpu "jax[cpu]" keras
+	$(PYTHON) -m venv $(VENV)/onnx && $(VENV)/onnx/bin/pip install -q onnxruntime openvino numpy
+
 wheel: $(VENV)/dev.stamp
 	$(BIN)/python -m build --wheel
 

@@ -1,9 +1,11 @@
 """Command line of the benchmarks.
 
-`python -m bench` runs everything but the long `sweep` with 1 and 2 threads and writes bench/RESULTS.md;
-`python -m bench conv2d steps --threads 2` runs two of them, `python -m bench steps --only ResNet` the cases
-whose label matches; `python -m bench --quick` shows in some minutes that all of them work, and writes
-nothing.
+`python -m bench` runs everything but `peers`, `inference` and the long `sweep` with 1 and 2 threads and
+writes bench/RESULTS.md; `python -m bench conv2d steps --threads 2` runs two of them, `python -m bench steps
+--only ResNet` the cases whose label matches, which replaces their rows and leaves the others; `--condition
+avx2` and `--condition neighbour` make sections of their own; `python -m bench --quick` shows in some minutes
+that all of them work, and writes nothing. `python -m bench gate` holds the steps to the floors of
+floors.json, `python -m bench plot` draws the pictures of the docs from results.json.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ import os
 import sys
 from pathlib import Path
 
-from bench import report
-from bench.processes import ROOT, Settings, find_torch
+from bench import gate, plot, report
+from bench.conditions import CONDITIONS
+from bench.processes import PEERS, ROOT, Settings, find_torch
 from bench.runner import LONG, NAMES, run_bench
 
 
@@ -29,16 +32,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="thread counts (default: 1 2)")
     parser.add_argument("--torch-python", help="interpreter that has PyTorch (or PYNET_TORCH_PYTHON)")
+    parser.add_argument(
+        "--condition", default="", choices=[c for c in CONDITIONS if c], help="see conditions.py"
+    )
     parser.add_argument("--only", default="", metavar="REGEX", help="cases whose label matches")
     parser.add_argument("--rounds", type=int, help="rounds a case (default: 7, sweep: 3; quick: 2)")
     parser.add_argument(
         "--compile-seconds", type=float, help="limit for compiling a net; 0: none (default: 900; quick: 0)"
     )
     parser.add_argument("--quick", action="store_true", help="few cases, short blocks: figures mean little")
-    parser.add_argument(
-        "--out", type=Path, help="the report (default: bench/RESULTS.md; with --quick or --only: none)"
-    )
+    parser.add_argument("--update", action="store_true", help="gate: write what is found as the new floors")
+    parser.add_argument("--out", type=Path, help="the report (default: bench/RESULTS.md; with --quick: none)")
     options = parser.parse_args(arguments)
+    if options.names in (["gate"], ["plot"]):
+        return options
     unknown = sorted(set(options.names) - set(NAMES))
     if unknown:
         parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}")
@@ -63,6 +70,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
         compile_seconds=compile_seconds,
         quick=options.quick,
         only=options.only,
+        condition=options.condition,
+        pythons={v: os.environ[v] for _, v in PEERS.values() if os.environ.get(v)},
     )
 
 
@@ -74,8 +83,11 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = parse(arguments)
     settings = settings_of(options)
-    partial = options.quick or options.only  # would replace a whole section by less
-    out = options.out or (None if partial else ROOT / "bench" / "RESULTS.md")
+    if options.names == ["plot"]:
+        return plot.main()
+    if options.names == ["gate"]:
+        return gate.main(settings, options.threads, options.update)
+    out = options.out or (None if options.quick else ROOT / "bench" / "RESULTS.md")
     status = 0
     cores = len(os.sched_getaffinity(0))
     for threads in options.threads:

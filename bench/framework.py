@@ -148,7 +148,8 @@ class Torch(Framework):
 
     eager: defaults throughout. foreach, fused: the optimizer's variants of these names. channels_last:
     model and images in that memory format, fused optimizer. compile: channels_last, and forward, loss and
-    backward through torch.compile.
+    backward through torch.compile. bf16: channels_last, and forward and loss under autocast to bfloat16.
+    jit: inference only, channels_last, traced and optimized for inference.
     """
 
     name = "torch"
@@ -160,7 +161,7 @@ class Torch(Framework):
         self.lib, self.nn, self.F, self.optim = torch, torch.nn, torch.nn.functional, torch.optim
         torch.set_num_threads(threads)
         torch.manual_seed(0)
-        self.channels_last = mode in ("channels_last", "compile")
+        self.channels_last = mode in ("channels_last", "compile", "bf16", "jit")
 
     def versions(self) -> dict[str, str]:
         return {"torch": self.lib.__version__, **super().versions()}
@@ -183,7 +184,26 @@ class Torch(Framework):
         return super().module(model)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if self.mode == "bf16":
+            return self.lib.autocast("cpu", self.lib.bfloat16)(function)
         return self.lib.compile(function) if self.mode == "compile" else function
+
+    def prediction(self, model: Any, x: Any) -> Callable[[], Any]:
+        """One call of a model in eval mode on x, in this mode."""
+        torch = self.lib
+        if self.mode == "compile":
+            from torch._inductor import config
+
+            config.freezing = True  # weights become constants: batch norm is folded, weights are packed
+            model = torch.compile(model)
+        elif self.mode == "jit":
+            model = torch.jit.optimize_for_inference(torch.jit.trace(model, x))
+
+        def run() -> Any:
+            with torch.no_grad() if self.mode == "compile" else torch.inference_mode():
+                return model(x)
+
+        return run
 
     def optimizer(self, name: str, parameters: Iterable[Any], **options: Any) -> Any:
         variant = {"eager": {}, "foreach": {"foreach": True}}.get(self.mode, {"fused": True})
@@ -191,12 +211,16 @@ class Torch(Framework):
 
 
 def load(name: str, mode: str, threads: int) -> Framework:
-    """The framework called "pynet" or "torch".
+    """The framework called "pynet", "torch", "keras" or "onnx".
 
     Raises:
         ImportError: it is not installed for this interpreter.
         KeyError: another name.
     """
+    if name in ("keras", "onnx"):
+        from bench import peers
+
+        return {"keras": peers.Keras, "onnx": peers.Onnx}[name](mode, threads)
     return {"pynet": Pynet, "torch": Torch}[name](mode, threads)
 
 

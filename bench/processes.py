@@ -20,12 +20,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.conditions import CONDITIONS
+
 ROOT = Path(__file__).resolve().parents[1]
 ANSWER_SECONDS = 300.0
+
+# Peers whose interpreter is not PyTorch's: mode -> (framework, the environment variable that names the
+# interpreter).
+PEERS = {
+    "tensorflow": ("keras", "PYNET_KERAS_PYTHON"),
+    "tensorflow_xla": ("keras", "PYNET_KERAS_PYTHON"),
+    "jax": ("keras", "PYNET_KERAS_PYTHON"),
+    "onnxruntime": ("onnx", "PYNET_ONNX_PYTHON"),
+    "openvino": ("onnx", "PYNET_ONNX_PYTHON"),
+}
 
 
 class WorkerError(RuntimeError):
@@ -35,7 +47,8 @@ class WorkerError(RuntimeError):
 @dataclass(frozen=True)
 class Settings:
     """How a run is made; `torch_python` None leaves the peer out for the reason `torch_reason`; 0 rounds or
-    block_seconds: as many as the benchmark sets itself.
+    block_seconds: as many as the benchmark sets itself. `pythons` are the other peers' interpreters by the
+    variable that names them, `condition` is a key of CONDITIONS.
     """
 
     torch_python: str | None = None
@@ -45,6 +58,8 @@ class Settings:
     compile_seconds: float = 900.0
     quick: bool = False
     only: str = ""
+    condition: str = ""
+    pythons: dict[str, str] = field(default_factory=dict)
 
 
 def find_torch(asked: str | None, environment: dict[str, str] | os._Environ[str]) -> tuple[str | None, str]:
@@ -90,12 +105,15 @@ class Worker:
         framework: "pynet" or "torch".
         mode: see framework.py.
         threads: kernel threads.
+        extra: more environment variables.
 
     Raises:
         WorkerError: the process cannot start or its framework cannot be imported.
     """
 
-    def __init__(self, python: str, framework: str, mode: str, threads: int) -> None:
+    def __init__(
+        self, python: str, framework: str, mode: str, threads: int, extra: dict[str, str] | None = None
+    ) -> None:
         self.idle_cpu = 0.0
         self._buffer = b""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
@@ -106,7 +124,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 cwd=ROOT,
-                env=worker_environment(threads, os.environ),
+                env=worker_environment(threads, os.environ) | (extra or {}),
                 start_new_session=True,
             )
         except OSError as error:
@@ -193,23 +211,38 @@ class Session:
             print(f"  note: {text}", flush=True)
 
     def worker(self, mode: str) -> Worker | None:
-        """The worker of a mode ("pynet" or a PyTorch mode); None where it cannot run."""
-        python = sys.executable if mode == "pynet" else self.settings.torch_python
+        """The worker of a mode ("pynet", a PyTorch mode or one of PEERS); None where it cannot run."""
         if mode in self._refused:
             return None
+        framework, python, reason = self._peer(mode)
         if python is None:
-            self.note(self.settings.torch_reason)
+            self.note(reason)
             return None
         if mode not in self._workers:
-            framework, how = ("pynet", "default") if mode == "pynet" else ("torch", mode)
+            extra = dict(CONDITIONS[self.settings.condition].environment)
+            if self.settings.torch_python:
+                extra["PYNET_TORCH_PYTHON"] = self.settings.torch_python  # writes the ONNX files
             try:
-                self._workers[mode] = Worker(python, framework, how, self.threads)
+                self._workers[mode] = Worker(python, framework, mode, self.threads, extra)
             except WorkerError as error:
                 self._refused.add(mode)
                 self.note(f"{framework} cannot be measured: {error}")
                 return None
-            self.versions[framework] = ", ".join(f"{k} {v}" for k, v in self._workers[mode].versions.items())
+            found = self._workers[mode].versions
+            self.versions[framework if mode not in PEERS else mode] = ", ".join(
+                f"{k} {v}" for k, v in found.items()
+            )
         return self._workers[mode]
+
+    def _peer(self, mode: str) -> tuple[str, str | None, str]:
+        """(framework, interpreter, why there is none)."""
+        if mode == "pynet":
+            return "pynet", sys.executable, ""
+        if mode not in PEERS:
+            return "torch", self.settings.torch_python, self.settings.torch_reason
+        framework, variable = PEERS[mode]
+        reason = f"{variable} names no Python: the columns of {framework} are left out"
+        return framework, self.settings.pythons.get(variable), reason
 
     def build(self, mode: str, bench: str, case: int, label: str) -> dict[str, float | None] | None:
         """Let a mode prepare a case; its check figures a pass, or None where it cannot."""

@@ -1,8 +1,8 @@
 """Writes results: bench/RESULTS.md for people, results.json beside it for programs.
 
 RESULTS.md is a list of sections, one a benchmark and thread count, each between two HTML comments; a rerun
-replaces its own section and leaves the others, so figures of different days stand side by side, each with
-its date and versions.
+replaces its own section and leaves the others; a run of some cases replaces their rows. So figures of
+different days stand side by side, each with its date and versions.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from bench.conditions import CONDITIONS
 from bench.runner import NAMES
 from bench.timing import geometric_mean
 
@@ -54,7 +55,22 @@ def machine() -> dict[str, str]:
 
 def key(result: dict[str, Any]) -> str:
     """The name of a result's section."""
-    return f"{result['bench']}, threads={result['threads']}"
+    condition = result.get("condition", "")
+    return f"{result['bench']}, threads={result['threads']}" + (f", {condition}" if condition else "")
+
+
+def merged(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """`new`, and where it was a run of some cases the rows of `old` that it has not measured again.
+
+    Rows stand in the order of the benchmark's cases; cases that it no longer has are dropped.
+    """
+    if old is None or not new["partial"]:
+        return new
+    cases = [case.label for case in importlib.import_module(f"bench.bench_{new['bench']}").CASES]
+    measured = {(row["case"], row["pass"]) for row in new["rows"]}
+    kept = [row for row in old["rows"] if (row["case"], row["pass"]) not in measured and row["case"] in cases]
+    rows = [*new["rows"], *({"date": old["date"], **row} for row in kept)]
+    return {**new, "rows": sorted(rows, key=lambda row: cases.index(row["case"]))}
 
 
 def milliseconds(seconds: float) -> str:
@@ -67,8 +83,10 @@ def table(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table; columns without any figure are left out."""
     modes = list(dict.fromkeys(mode for row in rows for mode in row["times"] if mode != "pynet"))
     wanted = {name: any(name in row for row in rows) for name in COLUMNS}
+    several_days = len({row["date"] for row in rows if "date" in row}) > 1
     head = ["case", "pass", "pynet", *modes]
     head += [title for name, title in COLUMNS.items() if wanted[name]]
+    head += ["measured"] if several_days else []
     lines = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
     for row in rows:
         cells = [row["case"], row["pass"]]
@@ -86,6 +104,8 @@ def table(rows: list[dict[str, Any]]) -> str:
             used = row.get("memory_mb", {})
             both = [f"{used[mode]:.0f}" if mode in used else "-" for mode in ("pynet", row["best"])]
             cells.append(" / ".join(both))
+        if several_days:
+            cells.append(row.get("date", "-"))
         lines.append(cells)
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -103,7 +123,11 @@ def section(result: dict[str, Any]) -> str:
         facts.append(f"measured peak {result['peak_gflops']:.0f} GFLOP/s")
     if result["quick"]:
         facts.append("**a quick run: it shows that the benchmark works, its figures mean little**")
-    parts = [f"## {result['title']}, {result['threads']} thread" + ("s" if result["threads"] > 1 else "")]
+    title = f"## {result['title']}, {result['threads']} thread" + ("s" if result["threads"] > 1 else "")
+    condition = CONDITIONS[result.get("condition", "")]
+    parts = [title + (f", {condition.label}" if condition.label else "")]
+    if condition.environment:
+        facts.append("environment: " + ", ".join(f"{k}={v}" for k, v in condition.environment.items()))
     parts += [textwrap.fill(result["about"], 110), "\n".join(f"- {fact}" for fact in facts)]
     summary = getattr(importlib.import_module(f"bench.bench_{result['bench']}"), "summary", None)
     parts.append((summary or table)(result["rows"]) if result["rows"] else "Nothing could be measured.")
@@ -142,12 +166,14 @@ def dump(results: dict[str, dict[str, Any]]) -> str:
 
 
 def update(path: Path, result: dict[str, Any]) -> None:
-    """Put one result into RESULTS.md at `path` and into results.json beside it."""
-    result = {**result, "machine": machine()}
+    """Put one result into RESULTS.md at `path` and into results.json beside it; other sections, and rows of
+    this section that the run left out, stay.
+    """
+    store = path.with_name("results.json")
+    known = json.loads(store.read_text()) if store.exists() else {}
+    result = merged(known.get(key(result)), {**result, "machine": machine()})
+    known[key(result)] = result
     text = path.read_text() if path.exists() else ""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(replace_section(text, key(result), section(result)))
-    store = path.with_name("results.json")
-    known = json.loads(store.read_text()) if store.exists() else {}
-    known[key(result)] = result
     store.write_text(dump(known))

@@ -21,7 +21,7 @@ class Case:
 
 
 # M, N, K of square products: the larger ones must reach the machine's peak.
-SQUARE_GEMM = (256, 512, 1024)
+SQUARE_GEMM = (64, 128, 256, 512, 1024, 2048)
 
 # (batch, in, out) of the linear layers of the five networks, and one that is odd in every dimension.
 LINEAR = (

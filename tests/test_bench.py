@@ -18,13 +18,14 @@ if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))  # bench/ is not part of the installed package
 
 from bench import __main__ as command  # noqa: E402
-from bench import nets, processes, report, runner, timing, worker  # noqa: E402
+from bench import conditions, gate, nets, plot, processes, report, runner, timing, worker  # noqa: E402
 
 # Families whose kernels are timed in another family's file; None: nothing to compare with.
 MEASURED_IN = {
     "dropout": "random",
     "softmax": "loss",
     "runtime": None,  # memory and threads
+    "profile": None,
     "reduce": "elementwise",
 }
 
@@ -159,6 +160,7 @@ def result(bench: str = "gemm", threads: int = 1, ours: float = 1e-3) -> dict[st
         "date": "2030-01-02T03:04",
         "versions": {"pynet": "pynet 1.2.3, isa v4", "torch": "torch 9.9"},
         "quick": False,
+        "partial": False,
         "rounds": 7,
         "peak_gflops": 250.0,
         "others": [0.01, 0.02],
@@ -186,6 +188,133 @@ def test_report_replaces_its_section_and_keeps_the_others(tmp_path):
     assert stored["gemm, threads=1"]["rows"][0]["ratio"]["value"] == pytest.approx(6.0)
     assert stored["gemm, threads=1"]["machine"]["model"]
     assert len((tmp_path / "results.json").read_text().splitlines()) == 2 + 3 * 3  # a line a row
+
+
+def test_a_run_of_some_cases_replaces_their_rows_alone(tmp_path):
+    def row(case: int, seconds: float) -> dict[str, Any]:
+        label = importlib.import_module("bench.bench_gemm").CASES[case].label
+        return runner.make_row(label, "multiply", {"pynet": timing.summarise([[seconds]])}, None, None)
+
+    path = tmp_path / "RESULTS.md"
+    old = {**row(0, 9e-3), "case": "a case of former days"}
+    report.update(path, {**result(), "rows": [row(0, 1e-3), row(1, 2e-3), old]})
+    report.update(path, {**result(), "partial": True, "date": "2030-05-05T05:05", "rows": [row(1, 7e-3)]})
+    rows = json.loads((tmp_path / "results.json").read_text())["gemm, threads=1"]["rows"]
+    assert [(r["case"], r["times"]["pynet"]["median"]) for r in rows] == [
+        (row(0, 0)["case"], 1e-3),
+        (row(1, 0)["case"], 7e-3),
+    ]
+    assert rows[0]["date"] == "2030-01-02T03:04"
+    report.update(path, {**result(), "partial": True, "rows": [{**row(1, 7e-3), "date": "2030-05-05T05:05"}]})
+    lines = [line for line in path.read_text().splitlines() if line.startswith("|")]
+    assert lines[0].endswith("| measured |") and lines[2].endswith("| 2030-01-02T03:04 |")
+    assert lines[3].endswith("| 7.00 | 2030-05-05T05:05 |")
+
+
+def test_a_condition_has_its_own_section_and_its_environment(tmp_path):
+    path = tmp_path / "RESULTS.md"
+    report.update(path, result())
+    report.update(path, {**result(ours=2e-3), "condition": "avx2"})
+    text = path.read_text()
+    assert "begin gemm, threads=1 -->" in text and "begin gemm, threads=1, avx2 -->" in text
+    assert "1 thread, no AVX-512" in text and "ONEDNN_MAX_CPU_ISA=AVX2" in text
+
+
+def test_the_neighbour_is_busy_while_the_block_runs_and_gone_afterwards(monkeypatch):
+    started = []
+    popen = conditions.subprocess.Popen
+
+    def start(*arguments: Any) -> Any:
+        started.append(popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        return started[-1]
+
+    monkeypatch.setattr(conditions.subprocess, "Popen", start)
+    with conditions.neighbour(conditions.CONDITIONS[""]):
+        assert not started
+    with conditions.neighbour(conditions.CONDITIONS["neighbour"]):
+        assert started[0].poll() is None
+    assert started[0].poll() is not None
+
+
+def test_peers_are_left_out_with_the_variable_that_would_name_them(capsys):
+    session = processes.Session(processes.Settings("/x"), threads=1)
+    assert session.worker("jax") is None and session.worker("openvino") is None
+    assert any("PYNET_KERAS_PYTHON" in note for note in session.notes)
+    assert any("PYNET_ONNX_PYTHON" in note for note in session.notes)
+
+
+class FakeSession:
+    """A session whose worker answers "peak" with the figures one after the other."""
+
+    def __init__(self, figures: list[float]) -> None:
+        self.figures, self.notes = figures, []
+
+    def worker(self, mode: str) -> FakeSession:
+        return self
+
+    def ask(self, command: str) -> dict[str, float]:
+        return {"gflops": self.figures.pop(0) if len(self.figures) > 1 else self.figures[0]}
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_the_peak_is_the_best_of_tries_on_idle_cores(monkeypatch):
+    monkeypatch.setattr(runner, "busy_share", lambda seconds: 0.0)
+    assert runner.measure_peak(FakeSession([90.0, 100.0, 99.0, 120.0, 119.0, 80.0, 118.0, 500.0])) == 120.0
+    monkeypatch.setattr(runner, "busy_share", lambda seconds: 0.9)
+    busy = FakeSession([90.0, 100.0])
+    assert runner.measure_peak(busy) == 100.0 and "too low" in busy.notes[0]
+
+
+def test_the_gate_names_what_fell_below_its_margin():
+    floors = {"a": 2.0, "b": 2.0}
+    assert gate.judge({"a": 1.81, "b": 3.0, "new": 0.1}, floors, 0.1, True) == []
+    (sentence,) = gate.judge({"a": 1.79, "b": 3.0}, floors, 0.1, True)
+    assert sentence.startswith("a: 1.79") and "1.8" in sentence
+    assert gate.judge({"a": 2.05}, floors, 0.03, False) == []
+    assert len(gate.judge({"a": 2.07}, floors, 0.03, False)) == 1
+
+
+def test_the_gate_reads_perf_and_knows_when_it_counts_nothing():
+    assert gate.parse_count("123456,,instructions:u,99,100.00,,\n") == 123456
+    assert gate.parse_count("<not supported>,,instructions:u,0,100.00,,\n") is None
+    assert gate.parse_count("") is None
+
+
+def test_the_gate_measures_a_fallen_net_twice_and_fails(tmp_path, monkeypatch, capsys):
+    found = {"MLP": [1.0, 1.1], "LeNet": [2.0, 2.0, 2.0]}
+    cases = [shapes_case(name) for name in found]
+    monkeypatch.setattr(gate.bench_steps, "CASES", cases)
+    monkeypatch.setattr(gate, "level", lambda session: "v4")
+    monkeypatch.setattr(gate, "instructions", lambda net: None)
+    monkeypatch.setattr(gate, "measure", lambda session, index: found[cases[index].label].pop(0))
+    path = tmp_path / "floors.json"
+    settings = processes.Settings("/x")
+    assert gate.main(settings, [1], True, path) == 0
+    assert json.loads(path.read_text()) == {"ratios, v4, threads=1": {"LeNet": 2.0, "MLP": 1.0}}
+    path.write_text(json.dumps({"ratios, v4, threads=1": {"LeNet": 2.0, "MLP": 1.5}}))
+    found["MLP"] = [1.0, 1.1]
+    assert gate.main(settings, [1], False, path) == 1
+    assert "FAILED MLP: 1.1" in capsys.readouterr().out and found["MLP"] == []
+    found["MLP"] = [1.4]
+    assert gate.main(settings, [1], False, path) == 0
+    monkeypatch.setattr(gate, "measure", lambda session, index: None)
+    assert gate.main(settings, [1], False, path) == 1
+
+
+def shapes_case(label: str) -> Any:
+    return importlib.import_module("bench.shapes").Case(label, {})
+
+
+def test_pictures_are_drawn_from_the_stored_results(tmp_path):
+    pytest.importorskip("matplotlib")
+    assert plot.main(folder=tmp_path / "figures") == 0
+    first = {p.name: p.read_bytes() for p in (tmp_path / "figures").iterdir()}
+    assert {"steps.svg", "gemm.svg"} <= set(first)
+    assert plot.main(folder=tmp_path / "figures") == 0
+    assert first == {p.name: p.read_bytes() for p in (tmp_path / "figures").iterdir()}
+    assert plot.main(tmp_path / "none.json", tmp_path / "figures") == 1
 
 
 def test_report_writing_twice_changes_nothing(tmp_path):
@@ -268,7 +397,7 @@ def test_every_benchmark_has_distinct_cases_that_its_functions_accept(name):
     module = importlib.import_module(f"bench.bench_{name}")
     labels = [case.label for case in module.CASES]
     assert labels and len(set(labels)) == len(labels)
-    assert module.TITLE and module.__doc__ and module.MODES
+    assert module.TITLE and module.__doc__ and (module.MODES or name == "algorithms")
     signature = inspect.signature(module.prepare)
     for case in module.CASES:
         signature.bind(None, **case.params)
