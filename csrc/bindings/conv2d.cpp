@@ -5,7 +5,7 @@
 namespace pynet {
 
 Conv2dShape conv2d_shape(const Sizes& x, const Sizes& weight, Pair stride, Pair padding, Pair dilation,
-                          int64_t groups) {
+                         int64_t groups) {
     require(x.size() == 4, "conv2d: x must be (N, C, H, W), got " + shape_text(x));
     require(weight.size() == 4, "conv2d: weight must be (F, C / groups, KH, KW), got " + shape_text(weight));
     const int64_t limit = int64_t{1} << 40;

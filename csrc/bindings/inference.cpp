@@ -164,9 +164,20 @@ void InferencePlan::add_linear(Place x, int64_t rows, const py::array& weight_in
     }
     check(x, count_of({rows, K}));
     check(out, count_of({rows, N}));
-    const Gemm gemm{rows, N, K,       nullptr, K,    1,
-                    floats(weight),   N,       1,    nullptr,
-                    N,    bias,       is_fused(activation) ? activation : Activation::none, alpha};
+    const Gemm gemm{rows,
+                    N,
+                    K,
+                    nullptr,
+                    K,
+                    1,
+                    floats(weight),
+                    N,
+                    1,
+                    nullptr,
+                    N,
+                    bias,
+                    is_fused(activation) ? activation : Activation::none,
+                    alpha};
     const Kernels& k = kernels_;
     add(
         static_cast<double>(rows * N) * static_cast<double>(K),
@@ -221,8 +232,8 @@ void InferencePlan::add_affine(Place x, int64_t rows, int64_t C, const OptionalA
         [rows, C, &k](int) { return k.batch_norm_workspace(rows, C); });
 }
 
-void InferencePlan::add_max_pool2d(Place x, const Sizes& x_shape, Pair kernel, Pair stride, Pair padding,
-                                   Pair dilation, bool ceil_mode, Place out) {
+void InferencePlan::add_max_pool2d(Place x, const Sizes& x_shape, Pair kernel, Pair stride, Pair padding, Pair dilation,
+                                   bool ceil_mode, Place out) {
     require(x_shape.size() == 4, "max_pool2d: x must be (N, C, H, W), got " + shape_text(x_shape));
     const Pool2dShape s = pool2d_shape("max_pool2d", x_shape, kernel, stride, padding, dilation, ceil_mode);
     check(x, count_of(x_shape));
@@ -280,9 +291,8 @@ void InferencePlan::add_unary(const std::string& name, Place x, int64_t count, P
     check(x, count);
     check(out, count);
     const Kernels& k = kernels_;
-    add(static_cast<double>(count) * 8, [=, &k](const Context& context, Bases bases) {
-        k.unary(context, count, at(bases, x), at(bases, out), op);
-    });
+    add(static_cast<double>(count) * 8,
+        [=, &k](const Context& context, Bases bases) { k.unary(context, count, at(bases, x), at(bases, out), op); });
 }
 
 void InferencePlan::add_binary(const std::string& name, const Sizes& sizes, Place a, const Sizes& a_strides, Place b,
@@ -310,9 +320,8 @@ void InferencePlan::add_softmax(Place x, int64_t rows, int64_t C, bool logarithm
     check(x, count_of({rows, C}));
     check(out, count_of({rows, C}));
     const auto kernel = logarithm ? kernels_.log_softmax_forward : kernels_.softmax_forward;
-    add(static_cast<double>(rows * C) * 8, [=](const Context& context, Bases bases) {
-        kernel(context, rows, C, at(bases, x), at(bases, out));
-    });
+    add(static_cast<double>(rows * C) * 8,
+        [=](const Context& context, Bases bases) { kernel(context, rows, C, at(bases, x), at(bases, out)); });
 }
 
 void InferencePlan::add_transpose(Place x, int64_t count, int64_t R, int64_t C, Place out) {
@@ -331,15 +340,15 @@ void InferencePlan::add_copy_rows(Place x, int64_t x_stride, int64_t rows, int64
     add(static_cast<double>(rows * width), [=](const Context&, Bases bases) {
         const float* from = at(bases, x);
         float* to = at(bases, out);
-        for (int64_t r = 0; r < rows; ++r)
-            std::copy_n(from + r * x_stride, width, to + r * out_stride);
+        for (int64_t r = 0; r < rows; ++r) std::copy_n(from + r * x_stride, width, to + r * out_stride);
     });
 }
 
 // --- running it ---
 
 InferencePlan::State::State(const InferencePlan& plan, int thread_count)
-    : threads(thread_count), memory([&] {
+    : threads(thread_count),
+      memory([&] {
           size_t scratch = 0;
           for (const Step& step : plan.steps_)
               if (step.workspace) scratch = std::max(scratch, step.workspace(thread_count));
@@ -380,8 +389,8 @@ void InferencePlan::convert(const Context& context, const py::array& a, float* t
 }
 
 py::list InferencePlan::run(const std::vector<py::array>& inputs) {
-    require(inputs.size() == inputs_.size(), "InferencePlan: " + std::to_string(inputs.size()) + " inputs, expected " +
-                                                 std::to_string(inputs_.size()));
+    require(inputs.size() == inputs_.size(),
+            "InferencePlan: " + std::to_string(inputs.size()) + " inputs, expected " + std::to_string(inputs_.size()));
     std::unique_ptr<State> state = acquire();
     const Context context{work_ < kSerialStep ? 1 : state->threads, state->workspace};
     float* copy = state->bases[0] + aligned(arena_);
@@ -452,8 +461,7 @@ void bind_inference(py::module_& m) {
         .def("add_affine",
              [](P& p, PlaceTuple x, int64_t rows, int64_t C, const OptionalArray& mean, const OptionalArray& var,
                 const OptionalArray& weight, const OptionalArray& bias, double eps,
-                const std::optional<PlaceTuple>& residual, const std::string& activation, float alpha,
-                PlaceTuple out) {
+                const std::optional<PlaceTuple>& residual, const std::string& activation, float alpha, PlaceTuple out) {
                  p.add_affine(place(x), rows, C, mean, var, weight, bias, eps,
                               residual ? std::optional<Place>(place(*residual)) : std::nullopt,
                               activation_of(activation), alpha, place(out));
@@ -466,8 +474,7 @@ void bind_inference(py::module_& m) {
         .def("add_avg_pool2d",
              [](P& p, PlaceTuple x, const Sizes& x_shape, Pair kernel, Pair stride, Pair padding, bool ceil_mode,
                 bool count_include_pad, PlaceTuple out) {
-                 p.add_avg_pool2d(place(x), x_shape, kernel, stride, padding, ceil_mode, count_include_pad,
-                                  place(out));
+                 p.add_avg_pool2d(place(x), x_shape, kernel, stride, padding, ceil_mode, count_include_pad, place(out));
              })
         .def("add_adaptive_avg_pool2d",
              [](P& p, PlaceTuple x, const Sizes& x_shape, Pair output_size, PlaceTuple out) {
@@ -481,16 +488,16 @@ void bind_inference(py::module_& m) {
                              PlaceTuple out) { p.add_unary(op, place(x), count, place(out)); })
         .def("add_binary",
              [](P& p, const std::string& op, const Sizes& sizes, PlaceTuple a, const Sizes& a_strides, PlaceTuple b,
-                const Sizes& b_strides, PlaceTuple out) {
-                 p.add_binary(op, sizes, place(a), a_strides, place(b), b_strides, place(out));
-             })
+                const Sizes& b_strides,
+                PlaceTuple out) { p.add_binary(op, sizes, place(a), a_strides, place(b), b_strides, place(out)); })
         .def("add_softmax", [](P& p, PlaceTuple x, int64_t rows, int64_t C, bool logarithm,
                                PlaceTuple out) { p.add_softmax(place(x), rows, C, logarithm, place(out)); })
         .def("add_transpose", [](P& p, PlaceTuple x, int64_t count, int64_t R, int64_t C,
                                  PlaceTuple out) { p.add_transpose(place(x), count, R, C, place(out)); })
         .def("add_copy_rows",
-             [](P& p, PlaceTuple x, int64_t x_stride, int64_t rows, int64_t width, PlaceTuple out,
-                int64_t out_stride) { p.add_copy_rows(place(x), x_stride, rows, width, place(out), out_stride); })
+             [](P& p, PlaceTuple x, int64_t x_stride, int64_t rows, int64_t width, PlaceTuple out, int64_t out_stride) {
+                 p.add_copy_rows(place(x), x_stride, rows, width, place(out), out_stride);
+             })
         .def("run", &P::run)
         .def_property_readonly("arena_bytes", &P::arena_bytes)
         .def_property_readonly("packed_bytes", &P::packed_bytes);

@@ -23,7 +23,7 @@ std::string pair_text(const Pair& p) { return shape_text({p[0], p[1]}); }
 }  // namespace
 
 Pool2dShape pool2d_shape(const std::string& op, const Sizes& x, const Pair& kernel, const Pair& stride,
-                      const Pair& padding, const Pair& dilation, bool ceil_mode) {
+                         const Pair& padding, const Pair& dilation, bool ceil_mode) {
     constexpr int64_t kLargest = 1 << 24;  // keeps every product below 2^63
     for (size_t i = 0; i < 2; ++i) {
         require(kernel[i] >= 1 && stride[i] >= 1 && dilation[i] >= 1 && kernel[i] <= kLargest &&
@@ -151,7 +151,7 @@ py::array avg_pool2d_forward(const py::array& x_in, const Pair& kernel, const Pa
 py::array avg_pool2d_backward(const py::array& dout, const Sizes& x_shape, const Pair& kernel, const Pair& stride,
                               const Pair& padding, bool ceil_mode, bool count_include_pad) {
     const Pool2dShape s = pool2d_shape("avg_pool2d backward", rank_4("avg_pool2d backward", x_shape), kernel, stride,
-                                    padding, {1, 1}, ceil_mode);
+                                       padding, {1, 1}, ceil_mode);
     return average_backward(dout, AveragePool2d{s, count_include_pad, false}, "avg_pool2d backward: dout");
 }
 
