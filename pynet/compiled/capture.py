@@ -88,11 +88,11 @@ class _Recorder:
         for other in self.varying:
             if not array.size or not np.may_share_memory(array, other.array):
                 continue
-            if array.ctypes.data == other.array.ctypes.data and array.strides == other.array.strides:
-                if array.shape == other.array.shape:  # detach() and the like
-                    self.values[id(tensor)] = self.values[id(other)]
-                    self.alive.append(tensor)
-                    return self.values[id(other)]
+            mine, its = array.__array_interface__, other.array.__array_interface__
+            if (mine["data"], mine["shape"], mine["strides"]) == (its["data"], its["shape"], its["strides"]):
+                self.alive.append(tensor)  # detach() and the like
+                self.values[id(tensor)] = self.values[id(other)]
+                return self.values[id(other)]
             raise NotImplementedError(
                 f"inference: a Tensor of shape {tensor.shape} was made from an intermediate result outside "
                 "the recorded operations (by way of NumPy); use pynet's operations"
@@ -132,7 +132,7 @@ def capture(forward: Callable[..., Any], examples: Sequence[np.ndarray]) -> Grap
     for r in results:
         if not isinstance(r, Tensor):
             raise TypeError(
-                f"inference: the forward must return a Tensor or a tuple or list of them, not {type(r).__name__}"
+                f"inference: the forward returns {type(r).__name__}, expected a Tensor or a tuple or list"
             )
     outputs = [recorder.value_of(r) for r in results]
     recorder.refuse_writes()

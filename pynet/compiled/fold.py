@@ -1,8 +1,8 @@
 """Passes over a captured graph that leave fewer and larger operations, with the same meaning.
 
-Batch norm goes into the weights before it, constants added to outputs into the bias, an activation into the
-operation before it, a sum with a shortcut and its activation become one pass, and the order of a flattened map
-goes into the weights of the linear layer behind it.
+Batch norm goes into the weights before it, constants added to outputs into the bias, an activation into
+the operation before it, a sum with a shortcut and its activation become one pass, and the order of a
+flattened map goes into the weights of the linear layer behind it.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _fold_biases(graph: Graph) -> None:
 
 
 def _fuse_shortcuts(graph: Graph) -> None:
-    """A batch norm that could not be folded takes a sum along; a sum before a ReLU waits for it as one pass."""
+    """A batch norm that is still there takes a sum along; a sum and the activation behind it are one pass."""
     for at, node in enumerate(graph.nodes):
         if node.op != "add":
             continue
@@ -159,7 +159,7 @@ def _fuse_activations(graph: Graph) -> None:
 
 
 def _fold_flatten(graph: Graph) -> None:
-    """Maps lie channels innermost: flattening them so costs nothing when the weights behind are sorted alike."""
+    """Maps lie channels innermost: flattening them so is free where the weights behind are sorted alike."""
     for node in [n for n in graph.nodes if n.op == "reshape"]:
         before, after = node.inputs[0].shape, node.output.shape  # type: ignore[union-attr]
         user = graph.sole_user(node.output)

@@ -82,10 +82,10 @@ class Lowering:
     def copied(self, source: Operand, order: str) -> Operand:
         """The view's elements, dense in an order."""
         out = self.new(source.shape, order)
-        if source.ndim4 and order == "c" and source.is_dense("kernel"):
+        if len(source.shape) == 4 and order == "c" and source.is_dense("kernel"):
             n, c, h, w = source.shape
             self.add("transpose", (source, n, h * w, c, out), [source], out, "to (C, H, W) order")
-        elif source.ndim4 and order == "kernel" and source.is_dense("c"):
+        elif len(source.shape) == 4 and order == "kernel" and source.is_dense("c"):
             n, c, h, w = source.shape
             self.add("transpose", (source, n, c, h * w, out), [source], out, "channels innermost")
         else:
@@ -338,11 +338,8 @@ def _expand(to: Lowering, node: Node) -> None:
 @_rule("slice")
 def _slice(to: Lowering, node: Node) -> None:
     x = to.operand(node.inputs[0])
-    ghost = (
-        x.ghost[(*node.attributes["index"], ...)]
-        if Ellipsis not in node.attributes["index"]
-        else x.ghost[node.attributes["index"]]
-    )
+    index = node.attributes["index"]
+    ghost = x.ghost[index if Ellipsis in index else (*index, ...)]  # a 0-d view, not a scalar
     if any(s < 0 for s in ghost.strides):
         refuse(node, "walks backwards")
     to.operands[node.output] = Operand(x.buffer, ghost)

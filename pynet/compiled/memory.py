@@ -58,11 +58,6 @@ class Operand:
         return self.ghost.shape
 
     @property
-    def ndim4(self) -> bool:
-        """Whether kernel order differs from C order."""
-        return self.ghost.ndim == 4
-
-    @property
     def strides(self) -> tuple[int, ...]:
         """In elements."""
         return tuple(s // 4 for s in self.ghost.strides)
@@ -74,6 +69,10 @@ class Operand:
 
     def is_dense(self, order: str = "kernel") -> bool:
         return self.ghost.transpose(axes_in_memory(self.ghost.ndim, order)).flags.c_contiguous
+
+    def is_same_view(self, other: Operand) -> bool:
+        """Whether equal indices mean equal memory, for operands over one buffer."""
+        return (self.shape, self.strides, self.offset) == (other.shape, other.strides, other.offset)
 
     def reshaped(self, shape: tuple[int, ...]) -> Operand | None:
         """The elements in C order under another shape, if no copy is needed."""
@@ -120,13 +119,13 @@ def lay_out(steps: list[Step]) -> int:
                 buffers.append(buffer)
             buffer.last = at
     for at, step in enumerate(steps):
-        old = None if step.reuses is None else step.reuses.buffer.root()
-        new = step.out.buffer
-        if (
-            old is not None
-            and old.number == new.number == 0
-            and (old.last, new.first, old.size) == (at, at, new.size)
-        ):
+        if step.reuses is None:
+            continue
+        old, new = step.reuses.buffer.root(), step.out.buffer
+        dying = (old.last, new.first, old.size) == (at, at, new.size)
+        # Another view of the same memory, a transposed one say, would be read after it was overwritten.
+        alike = all(r.is_same_view(step.reuses) for r in step.reads if r.buffer.root() is old)
+        if dying and alike and old.number == new.number == 0:
             new.merged = old
             old.last = new.last
     placed: list[Buffer] = []

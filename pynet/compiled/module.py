@@ -31,13 +31,14 @@ class _Plan:
 def inference(module: Module, *examples: Any) -> CompiledModule:
     """A read-only version of a module that runs a whole forward as one native call.
 
-    Batch norm is folded into the weights before it, activations into the layer before them, weights are packed
-    once, and all intermediate results share one arena. The result agrees with the module's own in eval mode up
-    to the rounding of these changes, and has the same bits at every thread count.
+    Batch norm is folded into the weights before it, activations into the layer before them, weights are
+    packed once, and all intermediate results share one arena. The result agrees with the module's own in
+    eval mode up to the rounding of these changes, and has the same bits at every thread count.
 
     What the forward does is recorded for one shape of the inputs, when that shape is first seen: Python's
-    control flow and numbers that it computes from values (`float(x.mean())`) are frozen as they were then. The
-    weights are copied now: later training does not reach the compiled module (see `CompiledModule.refresh`).
+    control flow and numbers that it computes from values (`float(x.mean())`) are frozen as they were then.
+    The weights are copied now: later training does not reach the compiled module (see
+    `CompiledModule.refresh`).
 
     Args:
         module: in eval mode, float32.
@@ -69,7 +70,7 @@ class CompiledModule:
             self._plan_for([_array(x) for x in examples])
 
     def refresh(self) -> None:
-        """Take the weights that the original module has now; shapes are compiled anew when they are next seen."""
+        """Take the weights that the original module has now; shapes seen before are compiled anew."""
         training = [n for n, m in self._original.named_modules() if m.training]
         if training:
             which = f"its part {training[0]!r}" if training[0] else type(self._original).__name__
