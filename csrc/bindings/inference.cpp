@@ -100,6 +100,15 @@ py::array InferencePlan::keep(py::array a) {
     return a;
 }
 
+// Memory for packed weights; null for none.
+float* InferencePlan::pack(size_t bytes) {
+    if (!bytes) return nullptr;
+    packed_.push_back(std::make_unique<pool::Scratch>(bytes));
+    if (packed_.back()->failed()) throw std::bad_alloc();
+    packed_bytes_ += static_cast<int64_t>(bytes);
+    return reinterpret_cast<float*>(packed_.back()->data());
+}
+
 int InferencePlan::add_constant(const py::array& a) {
     const py::array kept = keep(input_any_order(a, "InferencePlan: constant"));
     constants_.push_back(mutable_floats(kept));
@@ -130,15 +139,10 @@ void InferencePlan::add_conv2d(Place x, const Sizes& x_shape, const py::array& w
     check(x, count_of(x_shape));
     check(out, count);
     conv.algorithm = kernels_.conv2d_choose(conv);
-    if (const size_t bytes = kernels_.conv2d_packed_bytes(conv)) {
-        packed_.push_back(std::make_shared<pool::Scratch>(bytes));
-        if (packed_.back()->failed()) throw std::bad_alloc();
-        float* packed = reinterpret_cast<float*>(packed_.back()->data());
-        kernels_.conv2d_pack(Context{1, nullptr}, conv, packed);
-        conv.packed = packed;
-        packed_bytes_ += static_cast<int64_t>(bytes);
-    }
-    keep(weight);
+    float* packed = pack(kernels_.conv2d_packed_bytes(conv));
+    if (packed) kernels_.conv2d_pack(Context{1, nullptr}, conv, packed);
+    conv.packed = packed;
+    if (!packed) keep(weight);
     const Kernels& k = kernels_;
     add(
         conv2d_work(s),
@@ -154,7 +158,7 @@ void InferencePlan::add_conv2d(Place x, const Sizes& x_shape, const py::array& w
 
 void InferencePlan::add_linear(Place x, int64_t rows, const py::array& weight_in, const OptionalArray& bias_in,
                                Activation activation, float alpha, Place out) {
-    const py::array weight = keep(input(weight_in, 2, Order::io, "linear: weight"));
+    const py::array weight = input(weight_in, 2, Order::io, "linear: weight");
     const int64_t N = weight.shape(0), K = weight.shape(1);
     const float* bias = nullptr;
     if (bias_in) {
@@ -164,20 +168,23 @@ void InferencePlan::add_linear(Place x, int64_t rows, const py::array& weight_in
     }
     check(x, count_of({rows, K}));
     check(out, count_of({rows, N}));
-    const Gemm gemm{rows,
-                    N,
-                    K,
-                    nullptr,
-                    K,
-                    1,
-                    floats(weight),
-                    N,
-                    1,
-                    nullptr,
-                    N,
-                    bias,
-                    is_fused(activation) ? activation : Activation::none,
-                    alpha};
+    Gemm gemm{rows,
+              N,
+              K,
+              nullptr,
+              K,
+              1,
+              floats(weight),
+              N,
+              1,
+              nullptr,
+              N,
+              bias,
+              is_fused(activation) ? activation : Activation::none,
+              alpha};
+    float* packed = pack(kernels_.gemm_packed_bytes(gemm));
+    if (packed) kernels_.gemm_pack(Context{1, nullptr}, gemm, packed);
+    gemm.packed_b = packed;
     const Kernels& k = kernels_;
     add(
         static_cast<double>(rows * N) * static_cast<double>(K),
@@ -419,10 +426,12 @@ py::list InferencePlan::run(const std::vector<py::array>& inputs) {
             step.run(Context{step.work < kSerialStep ? 1 : state->threads, state->workspace}, state->bases);
     };
     if (work_ < kSerialWork) {
+        const profile::KernelTime time;
         steps();
     } else {
         if (context.threads > 1) threads::mark_region_used();
         py::gil_scoped_release release;
+        const profile::KernelTime time;
         steps();
     }
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -66,15 +66,14 @@ private:
         std::vector<float*> bases;
         char* workspace;
     };
-    struct Packed;
 
     void check(Place place, int64_t count) const;
     void add(double work, std::function<void(const Context&, Bases)> run,
              std::function<size_t(int)> workspace = nullptr);
     py::array keep(py::array a);
+    float* pack(size_t bytes);
     std::unique_ptr<State> acquire();
     void convert(const Context& context, const py::array& a, float* to) const;
-    void execute(State& state, const std::vector<py::array>& inputs) const;
 
     const Kernels& kernels_;
     const int64_t arena_;
@@ -83,7 +82,7 @@ private:
     std::vector<int64_t> sizes_;  // floats of each buffer
     std::vector<float*> constants_;
     std::vector<py::array> kept_;
-    std::vector<std::shared_ptr<pool::Scratch>> packed_;
+    std::vector<std::unique_ptr<pool::Scratch>> packed_;
     int64_t packed_bytes_ = 0;
     std::vector<Step> steps_;
     double work_ = 0;
