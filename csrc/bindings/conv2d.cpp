@@ -56,7 +56,7 @@ int algorithm_of(const std::string& name, const Conv2d& conv) {
 void run(const Conv2d& conv) {
     const Kernels& k = dispatch::kernels();
     if (profile::Frame* frame = profile::current())
-        frame->add_work(2 * work_of(conv.shape), k.conv2d_algorithm_name(k.conv2d_choose(conv)));
+        frame->add_work(2 * conv2d_work(conv.shape), k.conv2d_algorithm_name(k.conv2d_choose(conv)));
     call(
         conv2d_work(conv.shape), [&](int threads) { return k.conv2d_workspace(conv, threads); },
         [&](const Context& context) { k.conv2d(context, conv); });

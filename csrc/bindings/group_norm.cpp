@@ -65,7 +65,7 @@ std::tuple<py::array, py::array, py::array> group_norm_backward(const py::array&
 
 }  // namespace
 
-void bind_group_norm(py::module_& m) {
+void bind_group_norm(Module& m) {
     m.def("group_norm_forward", &group_norm_forward);
     m.def("group_norm_backward", &group_norm_backward);
 }

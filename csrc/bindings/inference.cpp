@@ -449,7 +449,7 @@ Place place(const PlaceTuple& at) { return {at.first, at.second}; }
 
 }  // namespace
 
-void bind_inference(py::module_& m) {
+void bind_inference(Module& m) {
     using P = InferencePlan;
     py::class_<P>(m, "InferencePlan")
         .def(py::init<int64_t, std::vector<Sizes>, std::vector<Sizes>>(), py::arg("arena"), py::arg("inputs"),
