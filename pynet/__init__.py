@@ -120,7 +120,8 @@ from pynet.random import Generator, get_rng_state, initial_seed, manual_seed, se
 from pynet.runtime import build_info, empty_cache, get_num_threads, isa, set_num_threads
 
 if TYPE_CHECKING:
-    from pynet import data, io, models, nn, optim, random, reference, train  # noqa: F401
+    from pynet import compiled, data, io, models, nn, optim, random, reference, train  # noqa: F401
+    from pynet.compiled import inference  # noqa: F401
 
 __all__ = [
     "Generator",
@@ -359,11 +360,25 @@ for _name, _function in _METHODS.items():
     setattr(Tensor, _name, _function)
 del _name, _function
 
-_SUBPACKAGES = ("analysis", "autograd", "data", "io", "models", "nn", "optim", "random", "reference", "train")
+_SUBPACKAGES = (
+    "analysis",
+    "autograd",
+    "compiled",
+    "data",
+    "io",
+    "models",
+    "nn",
+    "optim",
+    "random",
+    "reference",
+    "train",
+)
 
 
 def __getattr__(name: str) -> Any:
     """Imports a subpackage when it is first used."""
+    if name == "inference":
+        return importlib.import_module("pynet.compiled").inference
     if name in _SUBPACKAGES:
         return importlib.import_module(f"pynet.{name}")
     raise AttributeError(f"module 'pynet' has no attribute {name!r}")

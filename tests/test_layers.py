@@ -20,6 +20,7 @@ ALLOWED = {
     "data": {"autograd", "_core", "random", "data"},
 }
 PUBLIC = LOWEST | {
+    "compiled",
     "ops",
     "nn",
     "optim",

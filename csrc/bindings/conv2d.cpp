@@ -1,26 +1,11 @@
 // 2-D convolution: (N, C, H, W) activations in NHWC memory, (F, C / groups, KH, KW) weights in HWIO memory.
 #include "arrays.h"
+#include "geometry.h"
 
 namespace pynet {
-namespace {
 
-int algorithm_of(const std::string& name, const Conv2d& conv) {
-    if (name == "auto") return -1;
-    const Kernels& k = dispatch::kernels();
-    std::string known = "auto";
-    for (int i = 0; const char* listed = k.conv2d_algorithm_name(i); ++i) {
-        if (name == listed) {
-            require(k.conv2d_can(conv, i),
-                    "conv2d: algorithm \"" + name + "\" cannot compute this shape; use \"auto\"");
-            return i;
-        }
-        known += std::string(", ") + listed;
-    }
-    throw py::value_error("conv2d: algorithm \"" + name + "\" is none of " + known);
-}
-
-Conv2dShape checked_shape(const Sizes& x, const Sizes& weight, Pair stride, Pair padding, Pair dilation,
-                          int64_t groups) {
+Conv2dShape conv2d_shape(const Sizes& x, const Sizes& weight, Pair stride, Pair padding, Pair dilation,
+                         int64_t groups) {
     require(x.size() == 4, "conv2d: x must be (N, C, H, W), got " + shape_text(x));
     require(weight.size() == 4, "conv2d: weight must be (F, C / groups, KH, KW), got " + shape_text(weight));
     const int64_t limit = int64_t{1} << 40;
@@ -47,16 +32,33 @@ Conv2dShape checked_shape(const Sizes& x, const Sizes& weight, Pair stride, Pair
                        stride[0], stride[1], padding[0], padding[1], dilation[0], dilation[1], groups};
 }
 
-double work_of(const Conv2dShape& s) {
+double conv2d_work(const Conv2dShape& s) {
     return static_cast<double>(s.N * s.OH() * s.OW() * s.F) * static_cast<double>(s.KH * s.KW * s.Cg());
+}
+
+namespace {
+
+int algorithm_of(const std::string& name, const Conv2d& conv) {
+    if (name == "auto") return -1;
+    const Kernels& k = dispatch::kernels();
+    std::string known = "auto";
+    for (int i = 0; const char* listed = k.conv2d_algorithm_name(i); ++i) {
+        if (name == listed) {
+            require(k.conv2d_can(conv, i),
+                    "conv2d: algorithm \"" + name + "\" cannot compute this shape; use \"auto\"");
+            return i;
+        }
+        known += std::string(", ") + listed;
+    }
+    throw py::value_error("conv2d: algorithm \"" + name + "\" is none of " + known);
 }
 
 void run(const Conv2d& conv) {
     const Kernels& k = dispatch::kernels();
     if (profile::Frame* frame = profile::current())
-        frame->add_work(2 * work_of(conv.shape), k.conv2d_algorithm_name(k.conv2d_choose(conv)));
+        frame->add_work(2 * conv2d_work(conv.shape), k.conv2d_algorithm_name(k.conv2d_choose(conv)));
     call(
-        work_of(conv.shape), [&](int threads) { return k.conv2d_workspace(conv, threads); },
+        conv2d_work(conv.shape), [&](int threads) { return k.conv2d_workspace(conv, threads); },
         [&](const Context& context) { k.conv2d(context, conv); });
 }
 
@@ -64,7 +66,7 @@ py::array conv2d_forward(const py::array& x_in, const py::array& weight_in, cons
                          Pair padding, Pair dilation, int64_t groups, const std::string& activation_name, float alpha,
                          const std::string& algorithm) {
     const py::array x = input(x_in, 4, Order::nhwc, "x"), weight = input(weight_in, 4, Order::hwio, "weight");
-    const Conv2dShape s = checked_shape(shape_of(x), shape_of(weight), stride, padding, dilation, groups);
+    const Conv2dShape s = conv2d_shape(shape_of(x), shape_of(weight), stride, padding, dilation, groups);
     OptionalArray bias;
     if (bias_in) {
         bias = input(*bias_in, 1, Order::c, "bias");
@@ -92,7 +94,7 @@ py::array conv2d_forward(const py::array& x_in, const py::array& weight_in, cons
 py::array conv2d_backward_data(const py::array& dout_in, const py::array& weight_in, const Sizes& x_shape, Pair stride,
                                Pair padding, Pair dilation, int64_t groups, const std::string& algorithm) {
     const py::array dout = input(dout_in, 4, Order::nhwc, "dout"), weight = input(weight_in, 4, Order::hwio, "weight");
-    const Conv2dShape s = checked_shape(x_shape, shape_of(weight), stride, padding, dilation, groups);
+    const Conv2dShape s = conv2d_shape(x_shape, shape_of(weight), stride, padding, dilation, groups);
     require_shape(dout, {s.N, s.F, s.OH(), s.OW()}, "conv2d backward: dout");
     py::array dx = new_array(x_shape, Order::nhwc);
     Conv2d conv{s,
@@ -114,7 +116,7 @@ std::tuple<py::array, OptionalArray> conv2d_backward_weight(const py::array& dou
                                                             Pair dilation, int64_t groups, bool needs_bias,
                                                             const std::string& algorithm) {
     const py::array dout = input(dout_in, 4, Order::nhwc, "dout"), x = input(x_in, 4, Order::nhwc, "x");
-    const Conv2dShape s = checked_shape(shape_of(x), weight_shape, stride, padding, dilation, groups);
+    const Conv2dShape s = conv2d_shape(shape_of(x), weight_shape, stride, padding, dilation, groups);
     require_shape(dout, {s.N, s.F, s.OH(), s.OW()}, "conv2d backward: dout");
     py::array dweight = new_array(weight_shape, Order::hwio);
     OptionalArray dbias;

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "arrays.h"
+#include "geometry.h"
 
 namespace pynet {
 namespace {
@@ -19,8 +20,10 @@ int64_t output_size(int64_t size, int64_t taps, int64_t stride, int64_t pad, int
 
 std::string pair_text(const Pair& p) { return shape_text({p[0], p[1]}); }
 
-Pool2dShape shape_for(const std::string& op, const Sizes& x, const Pair& kernel, const Pair& stride,
-                      const Pair& padding, const Pair& dilation, bool ceil_mode) {
+}  // namespace
+
+Pool2dShape pool2d_shape(const std::string& op, const Sizes& x, const Pair& kernel, const Pair& stride,
+                         const Pair& padding, const Pair& dilation, bool ceil_mode) {
     constexpr int64_t kLargest = 1 << 24;  // keeps every product below 2^63
     for (size_t i = 0; i < 2; ++i) {
         require(kernel[i] >= 1 && stride[i] >= 1 && dilation[i] >= 1 && kernel[i] <= kLargest &&
@@ -40,6 +43,16 @@ Pool2dShape shape_for(const std::string& op, const Sizes& x, const Pair& kernel,
     return s;
 }
 
+AveragePool2d adaptive_pool2d(const Sizes& x, const Pair& output_size) {
+    require(output_size[0] >= 1 && output_size[1] >= 1,
+            "adaptive_avg_pool2d: output_size " + pair_text(output_size) + " must be at least 1");
+    require(x[2] >= 1 && x[3] >= 1,
+            "adaptive_avg_pool2d: x is " + shape_text(x) + ", its height and width must be at least 1");
+    return {Pool2dShape{x[0], x[1], x[2], x[3], output_size[0], output_size[1], 1, 1, 1, 1, 0, 0, 1, 1}, false, true};
+}
+
+namespace {
+
 double elements(const Pool2dShape& s) { return static_cast<double>(s.N * s.C) * static_cast<double>(s.H * s.W); }
 
 const Sizes& rank_4(const std::string& op, const Sizes& x_shape) {
@@ -57,7 +70,7 @@ std::tuple<py::array, OptionalArray> max_pool2d_forward(const py::array& x_in, c
                                                         const Pair& padding, const Pair& dilation, bool ceil_mode,
                                                         bool needs_indices, bool relu) {
     const py::array x = input(x_in, 4, Order::nhwc, "x");
-    Pool2dShape s = shape_for("max_pool2d", shape_of(x), kernel, stride, padding, dilation, ceil_mode);
+    Pool2dShape s = pool2d_shape("max_pool2d", shape_of(x), kernel, stride, padding, dilation, ceil_mode);
     s.relu = relu;
     require_int32_positions("max_pool2d", s.H, s.W);
     const py::array out = new_array({s.N, s.C, s.OH, s.OW}, Order::nhwc);
@@ -131,35 +144,27 @@ py::array average_backward(const py::array& dout_in, const AveragePool2d& pool, 
 py::array avg_pool2d_forward(const py::array& x_in, const Pair& kernel, const Pair& stride, const Pair& padding,
                              bool ceil_mode, bool count_include_pad) {
     const py::array x = input(x_in, 4, Order::nhwc, "x");
-    const Pool2dShape s = shape_for("avg_pool2d", shape_of(x), kernel, stride, padding, {1, 1}, ceil_mode);
+    const Pool2dShape s = pool2d_shape("avg_pool2d", shape_of(x), kernel, stride, padding, {1, 1}, ceil_mode);
     return average_forward(x, AveragePool2d{s, count_include_pad, false});
 }
 
 py::array avg_pool2d_backward(const py::array& dout, const Sizes& x_shape, const Pair& kernel, const Pair& stride,
                               const Pair& padding, bool ceil_mode, bool count_include_pad) {
-    const Pool2dShape s = shape_for("avg_pool2d backward", rank_4("avg_pool2d backward", x_shape), kernel, stride,
-                                    padding, {1, 1}, ceil_mode);
+    const Pool2dShape s = pool2d_shape("avg_pool2d backward", rank_4("avg_pool2d backward", x_shape), kernel, stride,
+                                       padding, {1, 1}, ceil_mode);
     return average_backward(dout, AveragePool2d{s, count_include_pad, false}, "avg_pool2d backward: dout");
-}
-
-AveragePool2d adaptive(const Sizes& x, const Pair& output_size) {
-    require(output_size[0] >= 1 && output_size[1] >= 1,
-            "adaptive_avg_pool2d: output_size " + pair_text(output_size) + " must be at least 1");
-    require(x[2] >= 1 && x[3] >= 1,
-            "adaptive_avg_pool2d: x is " + shape_text(x) + ", its height and width must be at least 1");
-    return {Pool2dShape{x[0], x[1], x[2], x[3], output_size[0], output_size[1], 1, 1, 1, 1, 0, 0, 1, 1}, false, true};
 }
 
 py::array adaptive_avg_pool2d_forward(const py::array& x_in, const Pair& output_size) {
     const py::array x = input(x_in, 4, Order::nhwc, "x");
-    return average_forward(x, adaptive(shape_of(x), output_size));
+    return average_forward(x, adaptive_pool2d(shape_of(x), output_size));
 }
 
 py::array adaptive_avg_pool2d_backward(const py::array& dout, const Sizes& x_shape) {
     rank_4("adaptive_avg_pool2d backward", x_shape);
     require(dout.ndim() == 4,
             "adaptive_avg_pool2d backward: dout is " + shape_text(shape_of(dout)) + ", expected (N, C, OH, OW)");
-    return average_backward(dout, adaptive(x_shape, {dout.shape(2), dout.shape(3)}),
+    return average_backward(dout, adaptive_pool2d(x_shape, {dout.shape(2), dout.shape(3)}),
                             "adaptive_avg_pool2d backward: dout");
 }
 
