@@ -9,6 +9,20 @@
 namespace pynet {
 
 enum class Activation : int { none, relu, leaky_relu, elu, sigmoid, tanh };
+// Activations whose gradient needs their input; alpha and beta are hardtanh's ends, celu's and softplus's scale.
+enum class Curve : int {
+    gelu,
+    gelu_tanh,
+    silu,
+    mish,
+    softplus,
+    softsign,
+    selu,
+    celu,
+    hardtanh,
+    hardsigmoid,
+    hardswish
+};
 enum class Reduction : int { none, mean, sum };
 enum class UnaryOp : int { negative, exp, log, sqrt, abs, square, reciprocal, sin, cos };
 enum class BinaryOp : int { add, subtract, multiply, divide, maximum, minimum, power };

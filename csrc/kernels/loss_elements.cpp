@@ -49,12 +49,6 @@ PYNET_INLINE void backward(const Context& context, const ElementLoss& l, const f
     });
 }
 
-// log(1 + e) for 0 <= e <= 1: what rounding 1 + e has cost is put back as a factor (Goldberg 1991, theorem 4).
-PYNET_INLINE vfloat log_one_plus(vfloat e) {
-    const vfloat u = 1.0f + e, taken = u - 1.0f;
-    return select(taken == 0.0f, e, log(u) * (e / select(taken == 0.0f, splat(1.0f), taken)));
-}
-
 }  // namespace
 
 size_t element_loss_workspace(int64_t count) { return static_cast<size_t>(ceil_div(count, kChunk)) * sizeof(double); }

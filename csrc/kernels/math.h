@@ -1,4 +1,4 @@
-// Elementary functions on one vector: exp, exp_minus_one, log, tanh, sigmoid, sin, cos, sqrt.
+// Elementary functions on one vector: exp, exp_minus_one, log, log_one_plus, tanh, sigmoid, erf, sin, cos, sqrt.
 //
 // Every function splits its argument exactly (Cody & Waite 1980: the constant that is subtracted lies in two
 // parts, the first so short that its multiples are exact), evaluates a polynomial on the small rest and puts the
@@ -88,11 +88,36 @@ PYNET_INLINE vfloat log(vfloat x) {
     return select(x == kInfinity, x, select(x > 0.0f, result, special));
 }
 
+// log(1 + e) for 0 <= e <= 1: what rounding 1 + e has cost is put back as a factor (Goldberg 1991, theorem 4).
+PYNET_INLINE vfloat log_one_plus(vfloat e) {
+    const vfloat u = 1.0f + e, taken = u - 1.0f;
+    return select(taken == 0.0f, e, log(u) * (e / select(taken == 0.0f, splat(1.0f), taken)));
+}
+
 PYNET_INLINE vfloat sigmoid(vfloat x) { return 1.0f / (1.0f + exp(-x)); }
 
 PYNET_INLINE vfloat tanh(vfloat x) {
     const vfloat e = exp_minus_one(-2.0f * abs(x));
     return with_sign_of(abs(e / (e + 2.0f)), x);
+}
+
+// x + x q(x^2) up to 0.92, then 1 - e^-p(x); from 4 on the result is 1.
+PYNET_INLINE vfloat erf(vfloat x) {
+    const vfloat size = abs(x), t = select(size > 4.0f, splat(4.0f), size), u = t * t;
+    vfloat q = 8.38238993e-05f * u - 0.000814559753f;
+    q = q * u + 0.00520128617f;
+    q = q * u - 0.0268594995f;
+    q = q * u + 0.112836972f;
+    q = q * u - 0.376126349f;
+    q = q * u + 0.128379226f;
+    vfloat p = 1.97405261e-05f * t - 0.000418012321f;
+    p = p * t + 0.00408830913f;
+    p = p * t - 0.02489537f;
+    p = p * t + 0.107926749f;
+    p = p * t + 0.633672059f;
+    p = p * t + 1.12935293f;
+    p = p * t - 0.000140946504f;
+    return with_sign_of(select(size < 0.92f, t + t * q, 1.0f - exp(-p)), x);
 }
 
 struct SineCosine {

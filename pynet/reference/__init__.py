@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .activation import activation_backward, activation_forward, maxout_backward, maxout_forward
 from .conv2d import conv2d_backward_data, conv2d_backward_weight, conv2d_forward
+from .curve import curve_backward, curve_forward
 from .dropout import dropout_backward, dropout_forward
 from .elementwise import (
     abs,
@@ -78,6 +79,8 @@ __all__ = [
     "cos",
     "cross_entropy_backward",
     "cross_entropy_forward",
+    "curve_backward",
+    "curve_forward",
     "divide",
     "dropout_backward",
     "dropout_forward",
