@@ -36,14 +36,15 @@ WeightPlan weight_plan(const Maps& t, int threads) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
     WeightPlan p;
     p.v_row = round_up(t.SC, kLanes), p.d_row = round_up(t.DC, kLanes);
-    p.parts = minimum(16, t.tiles / 32);
+    p.parts = minimum(16, maximum(t.tiles / 64, minimum(8, t.tiles / 32)));
     p.shared = t.SC * t.DC > 128 * 128 || p.parts < 8;
     const int64_t tile_bytes = X * (p.v_row + p.d_row) * 4;
     if (p.shared) {
         p.parts = 1;
         p.chunk = maximum(64, minimum(t.tiles, (12 << 20) / tile_bytes));
     } else {
-        p.chunk = maximum(16, minimum(64, (448 << 10) / tile_bytes / 8 * 8));
+        const int64_t most = maximum(16, minimum(64, (448 << 10) / tile_bytes)), each = ceil_div(t.tiles, p.parts);
+        p.chunk = ceil_div(each, ceil_div(each, most));
     }
     p.v_stride = p.chunk * p.v_row + kGap, p.d_stride = p.chunk * p.d_row + kGap;
     p.u_stride = t.SC * p.d_row + kGap;

@@ -1,5 +1,5 @@
-"""Winograd's rounding errors beside those of the direct algorithm, at every ISA level: root mean squares against
-float64, held to the bounds that csrc/kernels/conv2d_winograd.cpp states."""
+"""Rounding errors of Winograd beside those of the direct algorithm, at every ISA level: root mean squares
+against float64, held to the bounds that csrc/kernels/conv2d_winograd.cpp states."""
 
 from __future__ import annotations
 
