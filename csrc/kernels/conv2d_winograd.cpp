@@ -34,6 +34,8 @@ PYNET_INLINE int64_t weights_size(int64_t X, int64_t K, int64_t columns) {
     return X * (K * packed_panels_width(columns) + ceil_div(columns, kPanel) * kGap);
 }
 
+constexpr int64_t kWeightRows = 32;  // channels whose weights are gathered at once
+
 // G g G^T of channels [k0, k0 + count) and one panel of outputs: position xi of channel k0 + k starts at
 // to[xi * stride + k * width]. Backward: g is flipped and its channels exchanged.
 template <int m>
@@ -42,9 +44,9 @@ void transform_weights(const Conv2d& c, int64_t panel, int64_t k0, int64_t count
     const int64_t C = c.shape.C, F = c.shape.F;
     const bool back = c.pass == ConvPass::backward_data;
     const int64_t columns = minimum(kPanel, (back ? C : F) - panel * kPanel), width = panel_vectors(columns) * kLanes;
-    for (int64_t k = 0; k < count; k += kLanes) {
-        alignas(64) float g[9 * kLanes * kPanel];
-        const int64_t channels = minimum(kLanes, count - k), size = channels * width;
+    for (int64_t k = 0; k < count; k += kWeightRows) {
+        alignas(64) float g[9 * kWeightRows * kPanel];
+        const int64_t channels = minimum(kWeightRows, count - k), size = channels * width;
         for (int64_t tap = 0; tap < 9; ++tap) {
             const float* w = c.weight + (back ? 8 - tap : tap) * C * F;
             if (back)
@@ -80,11 +82,11 @@ void transform_all_weights(const Context& context, const Conv2d& c, float* u) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
     const bool back = c.pass == ConvPass::backward_data;
     const int64_t K = back ? c.shape.F : c.shape.C, columns = back ? c.shape.C : c.shape.F;
-    const int64_t blocks = ceil_div(K, 2 * kLanes);
+    const int64_t blocks = ceil_div(K, kWeightRows);
     parallel_for(context, ceil_div(columns, kPanel) * blocks, [&](int64_t chunk, int) {
-        const int64_t panel = chunk / blocks, k0 = chunk % blocks * 2 * kLanes;
+        const int64_t panel = chunk / blocks, k0 = chunk % blocks * kWeightRows;
         const int64_t width = panel_vectors(columns - panel * kPanel) * kLanes;
-        transform_weights<m>(c, panel, k0, minimum(2 * kLanes, K - k0), u + panel * panel_size(X, K) + k0 * width,
+        transform_weights<m>(c, panel, k0, minimum(kWeightRows, K - k0), u + panel * panel_size(X, K) + k0 * width,
                              K * width + kGap);
     });
 }
