@@ -240,16 +240,32 @@ bool can(const Conv2d& c) {
            s.groups == 1 && s.pad_h <= 2 && s.pad_w <= 2;
 }
 
-// Multiplications that the transforms save must outweigh the transforms: that takes channels on both sides, and maps
-// whose last tiles are not mostly empty.
+// Multiplications for each pair of channels, and in their terms the transform of the pair's weights, which counts
+// where tiles are few; it is the dearer when U lies beyond L2.
+template <int m>
+int64_t multiplications(const Conv2d& c) {
+    constexpr int64_t X = Winograd<m>::kIn * Winograd<m>::kIn;
+    return X * (maps_of<m>(c).tiles + (c.shape.C * c.shape.F > 128 * 128 ? 10 : 4));
+}
+
+// The same of the direct algorithm, which leaves out the rows of padding.
+int64_t direct_multiplications(const Conv2dShape& s) {
+    int64_t rows = 0;
+    for (int64_t tap = 0; tap < 3; ++tap) {
+        int64_t first, last;
+        valid_range(s.OH(), 1, tap - s.pad_h, s.H, &first, &last);
+        rows += last - first;
+    }
+    return s.N * rows * 3 * s.OW();
+}
+
+// With few channels on one side the transforms cost more than they save.
 template <int m>
 bool prefer(const Conv2d& c) {
-    const Conv2dShape& s = c.shape;
-    if (s.C < 12 || s.F < 12) return false;
-    const bool back = c.pass == ConvPass::backward_data;
-    const int64_t DH = back ? s.H : s.OH(), DW = back ? s.W : s.OW();
-    const double used = static_cast<double>(DH * DW) / static_cast<double>(round_up(DH, m) * round_up(DW, m));
-    return used >= (m == 4 ? 0.45 : 0.6);
+    if (c.shape.C < 12 || c.shape.F < 12) return false;
+    const int64_t work = multiplications<m>(c);
+    if (m == 4 && work > multiplications<2>(c)) return false;
+    return work <= 0.85 * direct_multiplications(c.shape);
 }
 
 template <int m>
