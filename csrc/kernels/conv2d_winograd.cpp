@@ -240,23 +240,27 @@ bool can(const Conv2d& c) {
            s.groups == 1 && s.pad_h <= 2 && s.pad_w <= 2;
 }
 
-// Multiplications for each pair of channels, and in their terms the transform of the pair's weights, which counts
-// where tiles are few; it is the dearer when U lies beyond L2.
+// Multiplications for each pair of channels. Where tiles are few the preparation of the weights counts too, in the same
+// terms: so much for each of their values, the more where they lie beyond L2.
+int64_t weight_cost(const Conv2dShape& s) { return s.C * s.F > 128 * 128 ? 10 : 4; }
+
 template <int m>
 int64_t multiplications(const Conv2d& c) {
     constexpr int64_t X = Winograd<m>::kIn * Winograd<m>::kIn;
-    return X * (maps_of<m>(c).tiles + (c.shape.C * c.shape.F > 128 * 128 ? 10 : 4));
+    return X * (maps_of<m>(c).tiles + weight_cost(c.shape));
 }
 
-// The same of the direct algorithm, which leaves out the rows of padding.
+// The same of the direct algorithm, which leaves out padding.
 int64_t direct_multiplications(const Conv2dShape& s) {
-    int64_t rows = 0;
+    int64_t rows = 0, columns = 0;
     for (int64_t tap = 0; tap < 3; ++tap) {
         int64_t first, last;
         valid_range(s.OH(), 1, tap - s.pad_h, s.H, &first, &last);
         rows += last - first;
+        valid_range(s.OW(), 1, tap - s.pad_w, s.W, &first, &last);
+        columns += last - first;
     }
-    return s.N * rows * 3 * s.OW();
+    return s.N * rows * columns + 9 * weight_cost(s);
 }
 
 // With few channels on one side the transforms cost more than they save.
@@ -265,7 +269,7 @@ bool prefer(const Conv2d& c) {
     if (c.shape.C < 12 || c.shape.F < 12) return false;
     const int64_t work = multiplications<m>(c);
     if (m == 4 && work > multiplications<2>(c)) return false;
-    return work <= 0.85 * direct_multiplications(c.shape);
+    return static_cast<double>(work) <= 0.9 * static_cast<double>(direct_multiplications(c.shape));
 }
 
 template <int m>
