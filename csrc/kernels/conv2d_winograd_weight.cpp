@@ -26,7 +26,7 @@ struct WeightPlan {
     int64_t chunk;         // tiles transformed at once, by one thread or (shared) by all
     int64_t v_row, d_row;  // floats of a tile in V, in D; d_row is the width of dU too
     int64_t v_stride, d_stride, u_stride;
-    int64_t partial;               // floats of one partial dw
+    int64_t partial;               // floats from one partial dw to the next
     int64_t bias, zeros, scratch;  // where they start, after the partials
     int64_t v, d, each, total;     // within one scratch: dU, V, D
 };
@@ -36,19 +36,20 @@ WeightPlan weight_plan(const Maps& t, int threads) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
     WeightPlan p;
     p.v_row = round_up(t.SC, kLanes), p.d_row = round_up(t.DC, kLanes);
-    p.parts = minimum(16, t.tiles / 32);
+    p.parts = minimum(16, maximum(t.tiles / 64, minimum(8, t.tiles / 32)));
     p.shared = t.SC * t.DC > 128 * 128 || p.parts < 8;
     const int64_t tile_bytes = X * (p.v_row + p.d_row) * 4;
     if (p.shared) {
         p.parts = 1;
         p.chunk = maximum(64, minimum(t.tiles, (12 << 20) / tile_bytes));
     } else {
-        p.chunk = maximum(16, minimum(64, (448 << 10) / tile_bytes / 8 * 8));
+        const int64_t most = maximum(16, minimum(64, (448 << 10) / tile_bytes)), each = ceil_div(t.tiles, p.parts);
+        p.chunk = ceil_div(each, ceil_div(each, most));
     }
     p.v_stride = p.chunk * p.v_row + kGap, p.d_stride = p.chunk * p.d_row + kGap;
     p.u_stride = t.SC * p.d_row + kGap;
-    p.partial = partial_size(9 * t.SC, t.DC);
-    p.bias = p.parts * p.partial;
+    p.partial = round_up(9 * t.SC * t.DC, 16);
+    p.bias = p.shared ? 0 : p.parts * p.partial;
     p.zeros = p.bias + p.parts * p.d_row;
     p.scratch = round_up(p.zeros + maximum(p.v_row, p.d_row), 16);
     p.v = round_up(X * p.u_stride, 16), p.d = p.v + round_up(X * p.v_stride, 16);
@@ -68,14 +69,12 @@ void sum_bias(const WeightPlan& p, int64_t count, const float* d, float* bias, b
     }
 }
 
-// Rows [r0, r1) of a partial dw = G^T dU G.
+// Rows [r0, r1) of dw = G^T dU G, or of a partial one.
 template <int m>
-void finish_weights(const WeightPlan& p, int64_t C, int64_t F, const float* du, int64_t r0, int64_t r1,
-                    float* partial) {
+void finish_weights(const WeightPlan& p, int64_t C, int64_t F, const float* du, int64_t r0, int64_t r1, float* dw) {
     constexpr int A = Winograd<m>::kIn;
-    for (int64_t f = 0; f < F; f += kLanes) {
-        const int64_t panel = f / kPanel * kPanel, width = panel_vectors(F - panel) * kLanes;
-        for (int64_t row = r0; row < r1; ++row) {
+    for (int64_t row = r0; row < r1; ++row)
+        for (int64_t f = 0; f < F; f += kLanes) {
             vfloat half[3][A];
             PYNET_UNROLL
             for (int j = 0; j < A; ++j) {
@@ -91,11 +90,21 @@ void finish_weights(const WeightPlan& p, int64_t C, int64_t F, const float* du, 
                 vfloat o[3];
                 Winograd<m>::weight_adjoint(half[i], o);
                 PYNET_UNROLL
-                for (int j = 0; j < 3; ++j)
-                    store(partial + panel * 9 * C + ((i * 3 + j) * C + row) * width + (f - panel), o[j]);
+                for (int j = 0; j < 3; ++j) store_lanes(dw + ((i * 3 + j) * C + row) * F + f, o[j], F - f);
             }
         }
-    }
+}
+
+// dw = the partial ones added in order.
+void add_partials(const Context& context, const WeightPlan& p, int64_t size, const float* partials, float* dw) {
+    constexpr int64_t kBlock = 2048;
+    parallel_for(context, ceil_div(size, kBlock), [&](int64_t block, int) {
+        for (int64_t at = block * kBlock; at < minimum(size, (block + 1) * kBlock); at += kLanes) {
+            vfloat sum = load(partials + at);
+            for (int64_t part = 1; part < p.parts; ++part) sum += load(partials + part * p.partial + at);
+            store_lanes(dw + at, sum, size - at);
+        }
+    });
 }
 
 // One part of the tiles through all steps; `next` is the part this thread is likely to take afterwards.
@@ -124,7 +133,7 @@ void run_part(const Conv2d& c, const Maps& t, const WeightPlan& p, int64_t part,
 
 template <int m>
 void run_shared(const Context& context, const Conv2d& c, const Maps& t, const WeightPlan& p, const float* zeros,
-                float* partial, float* bias, float* scratch) {
+                float* bias, float* scratch) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
     constexpr int64_t kRows = 64;
     const int64_t row_blocks = ceil_div(t.SC, kRows);
@@ -147,7 +156,7 @@ void run_shared(const Context& context, const Conv2d& c, const Maps& t, const We
     }
     parallel_for(context, ceil_div(t.SC, 8), [&](int64_t block, int) {
         const int64_t r0 = block * 8;
-        finish_weights<m>(p, t.SC, t.DC, du, r0, minimum(t.SC, r0 + 8), partial);
+        finish_weights<m>(p, t.SC, t.DC, du, r0, minimum(t.SC, r0 + 8), c.weight);
     });
 }
 
@@ -160,14 +169,15 @@ void winograd_weight(const Context& context, const Conv2d& c) {
     float* partials = reinterpret_cast<float*>(context.workspace);
     float *sums = partials + p.bias, *zeros = partials + p.zeros, *scratch = partials + p.scratch;
     for (int64_t i = p.zeros; i < p.scratch; ++i) partials[i] = 0.0f;
-    if (p.shared)
-        run_shared<m>(context, c, t, p, zeros, partials, c.dbias ? sums : nullptr, scratch);
-    else
+    if (p.shared) {
+        run_shared<m>(context, c, t, p, zeros, c.dbias ? sums : nullptr, scratch);
+    } else {
         parallel_for(context, p.parts, [&](int64_t part, int thread) {
             run_part<m>(c, t, p, part, part + context.threads, zeros, partials + part * p.partial,
                         c.dbias ? sums + part * p.d_row : nullptr, scratch + thread * p.each);
         });
-    reduce_weight_partials(context, c.shape, partials, p.parts, c.weight);
+        add_partials(context, p, 9 * t.SC * t.DC, partials, c.weight);
+    }
     if (!c.dbias) return;
     for (int64_t f = 0; f < t.DC; ++f) {
         float sum = sums[f];
