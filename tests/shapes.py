@@ -46,7 +46,7 @@ CONV_CASES = [
     ConvCase(5, 3, 16, 31, 20, 3, 3, (1, 3), (1, 1)),
     ConvCase(3, 72, 9, 10, 80, 3, 3, padding=(1, 0)),  # Winograd's shared weight gradient
     ConvCase(2, 320, 5, 5, 324, 3, 3, padding=(1, 1)),  # Winograd's blocked form: weights beyond the caches
-    # Neighbouring taps of depthwise layers: 2, 3, 5 of them, phases of a stride, 7 one by one, C below a vector
+    # Depthwise: runs of 2, 3, 5 neighbouring taps, phases of a stride, 7 taps one by one, C below a vector
     ConvCase(2, 20, 9, 21, 20, 3, 3, padding=(1, 1), groups=20),
     ConvCase(2, 40, 10, 11, 40, 3, 3, (2, 2), (1, 1), groups=40),
     ConvCase(3, 24, 12, 7, 24, 5, 5, padding=(2, 2), groups=24),

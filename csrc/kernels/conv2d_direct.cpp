@@ -348,7 +348,7 @@ void run_gather(const Context& context, const Conv2d& c) {
     const int64_t most_pixels = g.N * ceil_div(g.DH, g.phases_h) * ceil_div(g.DW, g.phases_w);
     const int64_t tile_blocks = ceil_div(ceil_div(most_pixels, kTileRows), b.tiles), phases = g.phases_h * g.phases_w;
     const Activation activation = g.backward ? Activation::none : c.activation;
-    const bool ahead = !b.images_innermost && b.panel_blocks == 1 &&
+    const bool ahead = !b.images_innermost && b.panel_blocks == 1 && g.KH >= g.step_h && g.KW >= g.step_w &&
                        g.N * (g.SH * g.SW * g.SC + g.DH * g.DW * g.DC) * 4 > kPrefetchFrom;
     // The phases of a place follow each other: they share what they read, and lines of what they write.
     parallel_for(context, b.panel_blocks * tile_blocks * phases, [&](int64_t chunk, int thread) {

@@ -21,6 +21,7 @@ constexpr int64_t kMostPartials = int64_t{8} << 20;  // floats
 struct Walk {
     int64_t images, rows, columns;
     int64_t a_image, a_row, a_column, b_image, b_row, b_column;
+    Ahead<false>*next_a, *next_b;  // what comes after this: a share is fetched with every row
 };
 
 template <int Rows, int NV>
@@ -37,6 +38,8 @@ PYNET_NOINLINE void tile_pixels(const Walk& walk, const float* a_base, const flo
         for (int64_t r = 0; r < walk.rows; ++r) {
             const float* a = a_base + n * walk.a_image + r * walk.a_row;
             const float* b = b_base + n * walk.b_image + r * walk.b_row;
+            walk.next_a->share();
+            walk.next_b->share();
             for (int64_t k = 0; k < columns; ++k) {
                 vfloat v[NV];
                 PYNET_UNROLL
@@ -118,11 +121,9 @@ PYNET_INLINE Unit unit_at(const Conv2dShape& s, const Plan& p, int64_t index) {
     return {n, minimum(p.images, s.N - n), h0, minimum(s.OH(), h0 + p.rows)};
 }
 
-// What one unit adds to the tiles of one panel: all taps, channels [c0, c1) of its group. `fetch` is called once a
-// tile.
-template <class Fetch>
+// What one unit adds to the tiles of one panel: all taps, channels [c0, c1) of its group.
 void add_panel(const Conv2d& c, const Unit& unit, int64_t group, int64_t panel, int64_t c0, int64_t c1, bool more,
-               float* partial, float* tail, Fetch fetch) {
+               float* partial, float* tail, Ahead<false>* xs, Ahead<false>* douts) {
     const Conv2dShape& s = c.shape;
     const int64_t OH = s.OH(), OW = s.OW(), Cg = s.Cg();
     const int64_t columns = minimum(kPanel, s.Fg() - panel * kPanel);
@@ -145,15 +146,22 @@ void add_panel(const Conv2d& c, const Unit& unit, int64_t group, int64_t panel, 
             int64_t w0, w1;
             valid_range(OW, s.stride_w, kw * s.dilation_w - s.pad_w, s.W, &w0, &w1);
             const int64_t x = w0 * s.stride_w + kw * s.dilation_w - s.pad_w;
-            const Walk walk{unit.images,   h1 - h0,  w1 - w0, s.H * s.W * s.C, s.stride_h * s.W * s.C, s.stride_w * s.C,
-                            OH * OW * ldb, OW * ldb, ldb};
+            const Walk walk{unit.images,
+                            h1 - h0,
+                            w1 - w0,
+                            s.H * s.W * s.C,
+                            s.stride_h * s.W * s.C,
+                            s.stride_w * s.C,
+                            OH * OW * ldb,
+                            OW * ldb,
+                            ldb,
+                            xs,
+                            douts};
             const float* a = c.x + ((unit.n * s.H + y) * s.W + x) * s.C + group * Cg;
             const float* b = dout + ((h0 - unit.h0) * OW + w0) * ldb;
-            for (int64_t ch = c0; ch < c1; ch += kTileRows) {
-                fetch();
+            for (int64_t ch = c0; ch < c1; ch += kTileRows)
                 pixels_for<>(minimum(kTileRows, c1 - ch), vectors)(
                     walk, a + ch, b, target + ((kh * s.KW + kw) * Cg + ch) * width, width, more);
-            }
         }
     }
 }
@@ -171,7 +179,8 @@ void direct_weight(const Context& context, const Conv2d& c) {
     float* partials = reinterpret_cast<float*>(context.workspace);
     float* tails = partials + round_up(p.parts * p.size * s.groups, 16);
     const int64_t splits = p.panel_blocks * p.channel_blocks, OH = s.OH(), OW = s.OW();
-    const bool ahead = splits == 1 && s.N * (s.H * s.W * s.C + OH * OW * s.F) * 4 > kPrefetchFrom;
+    const bool ahead = splits == 1 && s.KH >= s.stride_h && s.KW >= s.stride_w &&
+                       s.N * (s.H * s.W * s.C + OH * OW * s.F) * 4 > kPrefetchFrom;
     parallel_for(context, p.parts * splits, [&](int64_t chunk, int thread) {
         const int64_t part = chunk / splits, panel0 = chunk % splits / p.channel_blocks * p.panels,
                       panel1 = minimum(p.all_panels, panel0 + p.panels), c0 = chunk % p.channel_blocks * p.channels,
@@ -180,17 +189,14 @@ void direct_weight(const Context& context, const Conv2d& c) {
         for (int64_t index = first; index < last; ++index) {
             const Unit unit = unit_at(s, p, index), next = unit_at(s, p, index + 1);
             const int64_t some = ahead ? p.images * p.rows * OW : 0,
-                          calls = (panel1 - panel0) * s.KH * s.KW * ceil_div(c1 - c0, kTileRows);
+                          calls = (panel1 - panel0) * s.KH * s.KW * ceil_div(c1 - c0, kTileRows) * p.images * p.rows;
             Ahead<false> xs(c.x + (next.n * s.H + next.h0 * s.stride_h) * s.W * s.C,
                             some * s.stride_h * s.stride_w * s.C, calls);
             Ahead<false> douts(c.out + (next.n * OH + next.h0) * OW * s.F, some * s.F, calls);
             for (int64_t panel = panel0; panel < panel1; ++panel) {
                 const int64_t group = panel / p.group_panels;
                 add_panel(c, unit, group, panel % p.group_panels, c0, c1, index > first,
-                          partials + (group * p.parts + part) * p.size, tails + thread * p.tail_floats, [&] {
-                              xs.share();
-                              douts.share();
-                          });
+                          partials + (group * p.parts + part) * p.size, tails + thread * p.tail_floats, &xs, &douts);
             }
         }
     });

@@ -212,7 +212,7 @@ bool can(const Conv2d&) { return true; }
 bool narrow(const Conv2d& c) {
     const bool back = c.pass == ConvPass::backward_data;
     const int64_t from = back ? c.shape.F : c.shape.C, to = back ? c.shape.C : c.shape.F;
-    return c.pass != ConvPass::backward_weight && from <= 3 * kLanes && to <= kPanel;
+    return c.pass != ConvPass::backward_weight && from <= 4 * kLanes && to <= kPanel;
 }
 
 bool prefer(const Conv2d& c) {
