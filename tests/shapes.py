@@ -46,6 +46,32 @@ CONV_CASES = [
     ConvCase(5, 3, 16, 31, 20, 3, 3, (1, 3), (1, 1)),
     ConvCase(3, 72, 9, 10, 80, 3, 3, padding=(1, 0)),  # Winograd's shared weight gradient
     ConvCase(2, 320, 5, 5, 324, 3, 3, padding=(1, 1)),  # Winograd's blocked form: weights beyond the caches
+    # Depthwise: runs of 2, 3, 5 neighbouring taps, phases of a stride, 7 taps one by one, C below a vector
+    ConvCase(2, 20, 9, 21, 20, 3, 3, padding=(1, 1), groups=20),
+    ConvCase(2, 40, 10, 11, 40, 3, 3, (2, 2), (1, 1), groups=40),
+    ConvCase(3, 24, 12, 7, 24, 5, 5, padding=(2, 2), groups=24),
+    ConvCase(2, 33, 11, 12, 33, 5, 5, (2, 2), (2, 2), groups=33),
+    ConvCase(2, 18, 8, 9, 18, 7, 7, padding=(3, 3), groups=18),
+    ConvCase(2, 18, 7, 9, 18, 2, 2, padding=(1, 0), groups=18),
+    ConvCase(2, 6, 9, 33, 6, 3, 3, (1, 2), (1, 1), groups=6),
+    ConvCase(2, 16, 13, 14, 16, 3, 3, (3, 3), (1, 1), groups=16),
+    ConvCase(2, 40, 122, 121, 40, 3, 3, padding=(1, 1), groups=40),  # large enough to fetch rows ahead
+    ConvCase(2, 40, 120, 121, 40, 3, 3, (2, 2), (1, 1), groups=40),
+    # Groups of few channels, spread over the lanes, and wider ones
+    ConvCase(2, 16, 9, 10, 32, 3, 3, padding=(1, 1), groups=8),
+    ConvCase(2, 20, 9, 10, 12, 3, 3, (2, 2), (1, 1), groups=4),
+    ConvCase(2, 40, 8, 7, 64, 3, 3, padding=(1, 1), groups=8),
+    ConvCase(2, 12, 11, 9, 12, 5, 3, (2, 1), (2, 1), (1, 2), 6),
+    ConvCase(9, 24, 7, 7, 60, 3, 3, padding=(1, 1), groups=3),
+    # Products of pixels: plain, large enough to fetch ahead, with gaps between what a stride meets
+    ConvCase(3, 70, 9, 11, 100, 1, 1),
+    ConvCase(2, 24, 101, 120, 72, 1, 1),
+    ConvCase(3, 40, 9, 8, 33, 1, 1, (3, 2)),
+    ConvCase(2, 30, 101, 122, 33, 1, 1, (2, 2)),
+    # Weight gradients over several units of rows and of images
+    ConvCase(5, 12, 7, 7, 20, 3, 3, padding=(1, 1)),
+    ConvCase(2, 10, 37, 30, 35, 3, 3, (2, 1), (1, 1)),
+    ConvCase(1, 48, 6, 6, 130, 5, 5, padding=(2, 2)),
 ]
 
 GEMM_CASES = [  # M, N, K

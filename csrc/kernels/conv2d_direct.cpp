@@ -153,18 +153,28 @@ Blocks blocks_of(const Gather& g) {
     return b;
 }
 
+// Where a tap reads, from the pixel that position 0 of the grid would read, and its row of a panel of the weights.
+struct Tap {
+    int64_t row, column, weight;
+};
+
 struct Table {             // of one block of tiles
+    Tap* taps;             // of the phase
     const float** source;  // [tile][tap][kTileRows]
-    int64_t* offset;       // [tile][tap]: the row of the panel where the tap's weights start
+    int64_t* offset;       // [tile][tap]: where the tap's weights start, in rows of the panel
     int64_t* used;         // [tile]: how many taps are left
     float** destination;   // [tile][kTileRows]
 };
 
-int64_t table_bytes(const Blocks& b) { return round_up(b.tiles * (b.taps * (kTileRows + 1) + 1 + kTileRows) * 8, 64); }
+int64_t table_bytes(const Blocks& b) {
+    return round_up(
+        b.tiles * (b.taps * (kTileRows + 1) + 1 + kTileRows) * 8 + b.taps * static_cast<int64_t>(sizeof(Tap)), 64);
+}
 
 Table table_at(char* memory, const Blocks& b) {
     Table t;
-    t.source = reinterpret_cast<const float**>(memory);
+    t.taps = reinterpret_cast<Tap*>(memory);
+    t.source = reinterpret_cast<const float**>(t.taps + b.taps);
     t.offset = reinterpret_cast<int64_t*>(t.source + b.tiles * b.taps * kTileRows);
     t.used = t.offset + b.tiles * b.taps;
     t.destination = reinterpret_cast<float**>(t.used + b.tiles);
@@ -175,67 +185,103 @@ struct Phase {
     int64_t h, w, rows, columns;  // first destination row and column, size of its grid
 };
 
-// Fills tile `tile` of the table for grid pixels [q, q + rows); returns nothing but the table's entries.
-void fill_tile(const Gather& g, const Blocks& b, const Phase& phase, int64_t q, int64_t rows, int64_t tile,
-               const float* zeros, const Table& table) {
-    int64_t image[kTileRows], i_at[kTileRows], j_at[kTileRows];
-    int64_t j = 0, i = 0, n = 0;
-    if (b.images_innermost) {
-        n = q % g.N, j = q / g.N % phase.columns, i = q / g.N / phase.columns;
-    } else {
-        j = q % phase.columns, i = q / phase.columns % phase.rows, n = q / phase.columns / phase.rows;
-    }
-    for (int64_t r = 0; r < rows; ++r) {
-        image[r] = n, i_at[r] = i, j_at[r] = j;
-        table.destination[tile * kTileRows + r] =
-            g.destination + ((n * g.DH + phase.h + i * g.phases_h) * g.DW + phase.w + j * g.phases_w) * g.DC;
-        if (b.images_innermost) {
-            if (++n == g.N) n = 0, ++j;
-            if (j == phase.columns) j = 0, ++i;
-        } else {
-            if (++j == phase.columns) j = 0, ++i;
-            if (i == phase.rows) i = 0, ++n;
+// The taps that meet a phase; returns how many.
+int64_t taps_of(const Gather& g, const Phase& phase, Tap* taps) {
+    int64_t count = 0;
+    for (int64_t kh = 0; kh < g.KH; ++kh)
+        for (int64_t kw = 0; kw < g.KW; ++kw) {
+            Tap& tap = taps[count];
+            if (!tap_offset(g.backward, phase.h, g.phases_h, kh, g.pad_h, g.dilation_h, &tap.row) ||
+                !tap_offset(g.backward, phase.w, g.phases_w, kw, g.pad_w, g.dilation_w, &tap.column))
+                continue;
+            tap.weight = (kh * g.KW + kw) * g.Sg;
+            ++count;
         }
+    return count;
+}
+
+// A pixel of a phase's grid, and the order in which tiles take them.
+struct Pixel {
+    int64_t n, i, j;
+};
+
+PYNET_INLINE Pixel pixel_at(const Gather& g, const Blocks& b, const Phase& phase, int64_t q) {
+    if (b.images_innermost) return {q % g.N, q / g.N / phase.columns, q / g.N % phase.columns};
+    return {q / phase.columns / phase.rows, q / phase.columns % phase.rows, q % phase.columns};
+}
+
+PYNET_INLINE void advance(const Gather& g, const Blocks& b, const Phase& phase, Pixel* p) {
+    if (b.images_innermost) {
+        if (++p->n == g.N) p->n = 0, ++p->j;
+        if (p->j == phase.columns) p->j = 0, ++p->i;
+    } else {
+        if (++p->j == phase.columns) p->j = 0, ++p->i;
+        if (p->i == phase.rows) p->i = 0, ++p->n;
     }
-    const bool one_row = !b.images_innermost && j_at[rows - 1] == j_at[0] + rows - 1 && i_at[rows - 1] == i_at[0];
+}
+
+PYNET_INLINE float* destination_of(const Gather& g, const Phase& phase, const Pixel& p) {
+    return g.destination + ((p.n * g.DH + phase.h + p.i * g.phases_h) * g.DW + phase.w + p.j * g.phases_w) * g.DC;
+}
+
+void write_zeros(const Gather& g, const Blocks& b, const Phase& phase, Pixel at, int64_t count) {
+    for (int64_t q = 0; q < count; ++q, advance(g, b, phase, &at)) {
+        float* to = destination_of(g, phase, at);
+        for (int64_t k = 0; k < g.DC; k += kLanes) store_lanes(to + k, vfloat{}, g.DC - k);
+    }
+}
+
+// Fills a tile of the table for `rows` pixels of the grid from *at on, which moves behind them.
+void fill_tile(const Gather& g, const Blocks& b, const Phase& phase, int64_t taps, Pixel* at, int64_t rows,
+               int64_t tile, const float* zeros, const Table& table) {
+    float** destination = table.destination + tile * kTileRows;
     const float** source = table.source + tile * b.taps * kTileRows;
     int64_t* offset = table.offset + tile * b.taps;
     int64_t used = 0;
-    for (int64_t kh = 0; kh < g.KH; ++kh) {
-        int64_t row_offset;
-        if (!tap_offset(g.backward, phase.h, g.phases_h, kh, g.pad_h, g.dilation_h, &row_offset)) continue;
-        for (int64_t kw = 0; kw < g.KW; ++kw) {
-            int64_t column_offset;
-            if (!tap_offset(g.backward, phase.w, g.phases_w, kw, g.pad_w, g.dilation_w, &column_offset)) continue;
+    if (!b.images_innermost && at->j + rows <= phase.columns) {  // neighbours of one row
+        const Pixel first = *at;
+        float* to = destination_of(g, phase, first);
+        for (int64_t r = 0; r < rows; ++r) destination[r] = to + r * g.phases_w * g.DC;
+        at->j += rows - 1;
+        advance(g, b, phase, at);
+        const int64_t step = g.step_w * g.SC;
+        for (int64_t t = 0; t < taps; ++t) {
+            const Tap& tap = table.taps[t];
+            const int64_t y = first.i * g.step_h + tap.row, x0 = first.j * g.step_w + tap.column;
+            const int64_t x1 = x0 + (rows - 1) * g.step_w;
+            if (y < 0 || y >= g.SH || x1 < 0 || x0 >= g.SW) continue;
+            const float* from = g.source + ((first.n * g.SH + y) * g.SW + x0) * g.SC;
             const float** pointer = source + used * kTileRows;
-            bool any = false;
-            if (one_row) {
-                const int64_t y = i_at[0] * g.step_h + row_offset;
-                if (y < 0 || y >= g.SH) continue;
-                const int64_t x0 = j_at[0] * g.step_w + column_offset;
-                const float* base = g.source + (image[0] * g.SH + y) * g.SW * g.SC;
-                if (x0 >= 0 && x0 + (rows - 1) * g.step_w < g.SW) {
-                    for (int64_t r = 0; r < rows; ++r) pointer[r] = base + (x0 + r * g.step_w) * g.SC;
-                    any = true;
-                } else {
-                    for (int64_t r = 0; r < rows; ++r) {
-                        const int64_t x = x0 + r * g.step_w;
-                        const bool inside = x >= 0 && x < g.SW;
-                        pointer[r] = inside ? base + x * g.SC : zeros;
-                        any |= inside;
-                    }
-                }
+            if (x0 >= 0 && x1 < g.SW) {
+                for (int64_t r = 0; r < rows; ++r) pointer[r] = from + r * step;
             } else {
                 for (int64_t r = 0; r < rows; ++r) {
-                    const int64_t y = i_at[r] * g.step_h + row_offset, x = j_at[r] * g.step_w + column_offset;
-                    const bool inside = y >= 0 && y < g.SH && x >= 0 && x < g.SW;
-                    pointer[r] = inside ? g.source + ((image[r] * g.SH + y) * g.SW + x) * g.SC : zeros;
-                    any |= inside;
+                    const int64_t x = x0 + r * g.step_w;
+                    pointer[r] = x >= 0 && x < g.SW ? from + r * step : zeros;
                 }
             }
-            if (!any) continue;
-            offset[used++] = (kh * g.KW + kw) * g.Sg;
+            offset[used++] = tap.weight;
         }
+        table.used[tile] = used;
+        return;
+    }
+    Pixel pixel[kTileRows];
+    for (int64_t r = 0; r < rows; ++r) {
+        pixel[r] = *at;
+        destination[r] = destination_of(g, phase, *at);
+        advance(g, b, phase, at);
+    }
+    for (int64_t t = 0; t < taps; ++t) {
+        const Tap& tap = table.taps[t];
+        const float** pointer = source + used * kTileRows;
+        bool any = false;
+        for (int64_t r = 0; r < rows; ++r) {
+            const int64_t y = pixel[r].i * g.step_h + tap.row, x = pixel[r].j * g.step_w + tap.column;
+            const bool inside = y >= 0 && y < g.SH && x >= 0 && x < g.SW;
+            pointer[r] = inside ? g.source + ((pixel[r].n * g.SH + y) * g.SW + x) * g.SC : zeros;
+            any |= inside;
+        }
+        if (any) offset[used++] = tap.weight;
     }
     table.used[tile] = used;
 }
@@ -302,7 +348,7 @@ void run_gather(const Context& context, const Conv2d& c) {
     const int64_t most_pixels = g.N * ceil_div(g.DH, g.phases_h) * ceil_div(g.DW, g.phases_w);
     const int64_t tile_blocks = ceil_div(ceil_div(most_pixels, kTileRows), b.tiles), phases = g.phases_h * g.phases_w;
     const Activation activation = g.backward ? Activation::none : c.activation;
-    const bool ahead = !b.images_innermost && b.panel_blocks == 1 &&
+    const bool ahead = !b.images_innermost && b.panel_blocks == 1 && g.KH >= g.step_h && g.KW >= g.step_w &&
                        g.N * (g.SH * g.SW * g.SC + g.DH * g.DW * g.DC) * 4 > kPrefetchFrom;
     // The phases of a place follow each other: they share what they read, and lines of what they write.
     parallel_for(context, b.panel_blocks * tile_blocks * phases, [&](int64_t chunk, int thread) {
@@ -319,17 +365,21 @@ void run_gather(const Context& context, const Conv2d& c) {
         const Table table = table_at(memory, b);
         float* edge = reinterpret_cast<float*>(memory + table_bytes(b));
         const int64_t tiles = ceil_div(q1 - q0, kTileRows);
+        const int64_t taps = taps_of(g, phase, table.taps);
+        Pixel at = pixel_at(g, b, phase, q0);
+        if (taps == 0) {  // the stride jumps over these pixels
+            if (panel_block == 0) write_zeros(g, b, phase, at, q1 - q0);
+            return;
+        }
         for (int64_t tile = 0; tile < tiles; ++tile)
-            fill_tile(g, b, phase, q0 + tile * kTileRows, minimum(kTileRows, q1 - q0 - tile * kTileRows), tile, zeros,
-                      table);
+            fill_tile(g, b, phase, taps, &at, minimum(kTileRows, q1 - q0 - tile * kTileRows), tile, zeros, table);
 
         const int64_t first = panel_block * b.panels, last = minimum(b.all_panels, first + b.panels);
-        const int64_t j = q1 % phase.columns, i = q1 / phase.columns % phase.rows, n = q1 / phase.columns / phase.rows;
         const int64_t some = ahead && chunk % phases == 0 ? b.tiles * kTileRows : 0;
         const int64_t reach = g.backward ? 0 : (g.KH - 1) * g.dilation_h - g.pad_h;
-        Ahead<false> sources(g.source + ((n * g.SH + i * g.step_h + reach) * g.SW + j * g.step_w) * g.SC,
+        Ahead<false> sources(g.source + ((at.n * g.SH + at.i * g.step_h + reach) * g.SW + at.j * g.step_w) * g.SC,
                              some * g.step_h * g.step_w * g.SC, (last - first) * tiles);
-        Ahead<true> destinations(g.destination + ((n * g.DH + i * g.phases_h) * g.DW + j * g.phases_w) * g.DC,
+        Ahead<true> destinations(g.destination + ((at.n * g.DH + at.i * g.phases_h) * g.DW + at.j * g.phases_w) * g.DC,
                                  some * phases * g.DC, (last - first) * tiles);
         for (int64_t index = first; index < last; ++index) {
             const Panel p = panel_at(g, b, index);

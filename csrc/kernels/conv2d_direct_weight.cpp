@@ -1,21 +1,27 @@
 // Backward-weight of direct convolution: dw[kh, kw] = x_shifted^T dout. A tile of (channels x outputs) stays in
-// registers over all pixels of an image. Images are cut into fixed parts with partial sums, added in order. Layout: (N,
-// H, W, C), weights (KH, KW, Cg, F). Threads: chunks by shape alone. Aliasing: none allowed.
+// registers over some rows or images. These are cut into fixed parts with partial sums, added in order.
+//
+// Layout: (N, H, W, C), weights (KH, KW, Cg, F). Threads: chunks by shape alone. Aliasing: none allowed.
 #include "conv2d_direct.h"
 #include "gemm.h"
 #include "kernels.h"
 #include "parallel.h"
+#include "prefetch.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
 namespace {
 
-constexpr int64_t kWantedChunks = 32;
+constexpr int64_t kWantedChunks = 32, kFewChunks = 16;
+constexpr int64_t kUnitPixels = 128;
+constexpr int64_t kLargeWeights = 128 * 1024;        // floats
+constexpr int64_t kMostPartials = int64_t{8} << 20;  // floats
 
 // c[i][j] (+)= sum over images, rows, columns of x[i] * dout[j]; x and dout step by their own strides.
 struct Walk {
     int64_t images, rows, columns;
     int64_t a_image, a_row, a_column, b_image, b_row, b_column;
+    Ahead<false>*next_a, *next_b;  // what comes after this: a share is fetched with every row
 };
 
 template <int Rows, int NV>
@@ -32,6 +38,8 @@ PYNET_NOINLINE void tile_pixels(const Walk& walk, const float* a_base, const flo
         for (int64_t r = 0; r < walk.rows; ++r) {
             const float* a = a_base + n * walk.a_image + r * walk.a_row;
             const float* b = b_base + n * walk.b_image + r * walk.b_row;
+            walk.next_a->share();
+            walk.next_b->share();
             for (int64_t k = 0; k < columns; ++k) {
                 vfloat v[NV];
                 PYNET_UNROLL
@@ -66,95 +74,131 @@ PYNET_INLINE PixelsFunction pixels_for(int64_t rows, int vectors) {
     }
 }
 
-struct WeightPlan {
-    int64_t parts, panels, channel_blocks, channels;  // channels: of one chunk
-    int64_t size;                                     // floats of one partial of one group
-    int64_t images;                                   // walked at once, so that their pixels stay in L2
-    int64_t tail_floats;  // dout's last panel of one such run of images, when it is no whole vector
+// Work is cut into units: whole images, or rows of one, some hundred pixels. All tiles of dw meet a unit before the
+// next one: its x and dout come from memory once and stay in L2, a panel of its dout in L1.
+struct Plan {
+    int64_t images, rows, row_blocks, units;  // of one unit; units of one image, or of all
+    int64_t parts;                            // runs of units with a partial sum of their own
+    int64_t panels, panel_blocks;             // panels of one chunk, of all groups
+    int64_t channels, channel_blocks;         // channels of a group of one chunk
+    int64_t group_panels, all_panels;
+    int64_t size;         // floats of one partial of one group
+    int64_t tail_floats;  // dout's last panel of a unit, when it is no whole vector
 };
 
-WeightPlan weight_plan(const Conv2dShape& s) {
-    WeightPlan p;
-    p.panels = ceil_div(s.Fg(), kPanel);
+Plan plan_of(const Conv2dShape& s) {
+    Plan p;
+    const int64_t map = s.OH() * s.OW();
+    p.group_panels = ceil_div(s.Fg(), kPanel);
+    p.all_panels = s.groups * p.group_panels;
     p.size = partial_size(s.KH * s.KW * s.Cg(), s.Fg());
+    // Where dw itself lies beyond L2, longer units load and store it less often.
+    const int64_t pixels = p.size * s.groups > kLargeWeights ? 3 * kUnitPixels : kUnitPixels;
+    p.images = maximum(1, minimum(s.N, pixels / map));
+    p.rows = ceil_div(s.OH(), minimum(s.OH(), maximum(1, map / pixels)));
+    p.row_blocks = ceil_div(s.OH(), p.rows);
+    p.units = ceil_div(s.N, p.images) * p.row_blocks;
+    p.parts = minimum(minimum(p.units, kWantedChunks), kMostPartials / (p.size * s.groups));
+    p.parts = maximum(1, minimum(p.parts, s.N * map / kUnitPixels));
+    p.panels = p.all_panels;
     p.channels = s.Cg();
-    const int64_t units = s.groups * p.panels * s.KH;
-    p.parts = maximum(1, minimum(s.N, ceil_div(kWantedChunks, units)));
-    while (p.parts > 1 && p.parts * p.size * s.groups > (int64_t{8} << 20)) p.parts = ceil_div(p.parts, 2);
-    while (units * p.parts * ceil_div(s.Cg(), p.channels) < kWantedChunks && p.channels > 2 * kTileRows)
-        p.channels = round_up(p.channels / 2, kTileRows);
+    auto chunks = [&] { return p.parts * ceil_div(p.all_panels, p.panels) * ceil_div(s.Cg(), p.channels); };
+    while (chunks() < kFewChunks && p.panels > 1) p.panels = ceil_div(p.panels, 2);
+    while (chunks() < kFewChunks && p.channels > 2 * kTileRows) p.channels = round_up(p.channels / 2, kTileRows);
+    p.panel_blocks = ceil_div(p.all_panels, p.panels);
     p.channel_blocks = ceil_div(s.Cg(), p.channels);
-    const int64_t image_bytes = (s.H * s.W * s.C + s.OH() * s.OW() * s.F) * 4;
-    p.images = maximum(1, minimum(s.N, 256 * 1024 / maximum(1, image_bytes)));
-    p.tail_floats = s.Fg() % kLanes ? p.images * s.OH() * s.OW() * kPanel : 0;
+    p.tail_floats = s.Fg() % kLanes ? round_up(p.images * p.rows * s.OW() * kPanel, 16) : 0;
     return p;
 }
 
-}  // namespace
+// Images and output rows of a unit.
+struct Unit {
+    int64_t n, images, h0, h1;
+};
 
-size_t direct_weight_workspace(const Conv2dShape& s, int threads) {
-    const WeightPlan p = weight_plan(s);
-    return static_cast<size_t>(round_up(p.parts * p.size * s.groups, 16) + threads * round_up(p.tail_floats, 16)) *
-           sizeof(float);
+PYNET_INLINE Unit unit_at(const Conv2dShape& s, const Plan& p, int64_t index) {
+    const int64_t n = index / p.row_blocks * p.images, h0 = index % p.row_blocks * p.rows;
+    return {n, minimum(p.images, s.N - n), h0, minimum(s.OH(), h0 + p.rows)};
 }
 
-namespace {
-
-// One (group, panel, kh, channel block) over images [n0, n1) into `partial`.
-void weight_chunk(const Conv2d& c, const WeightPlan& p, int64_t group, int64_t panel, int64_t kh, int64_t c0,
-                  int64_t n0, int64_t n1, float* partial, float* tail) {
+// What one unit adds to the tiles of one panel: all taps, channels [c0, c1) of its group.
+void add_panel(const Conv2d& c, const Unit& unit, int64_t group, int64_t panel, int64_t c0, int64_t c1, bool more,
+               float* partial, float* tail, Ahead<false>* xs, Ahead<false>* douts) {
     const Conv2dShape& s = c.shape;
-    const int64_t OH = s.OH(), OW = s.OW(), rows = s.KH * s.KW * s.Cg();
+    const int64_t OH = s.OH(), OW = s.OW(), Cg = s.Cg();
     const int64_t columns = minimum(kPanel, s.Fg() - panel * kPanel);
     const int vectors = panel_vectors(columns);
-    const int64_t width = vectors * kLanes, c1 = minimum(s.Cg(), c0 + p.channels);
-    float* target = partial + panel * kPanel * rows;
-    int64_t oh0, oh1;
-    valid_range(OH, s.stride_h, kh * s.dilation_h - s.pad_h, s.H, &oh0, &oh1);
-    for (int64_t n = n0; n < n1; n += p.images) {
-        const int64_t images = minimum(p.images, n1 - n);
-        const float* dout = c.out + n * OH * OW * s.F + group * s.Fg() + panel * kPanel;
-        int64_t ldb = s.F;
-        if (columns != width) {
-            pack_columns(dout, s.F, 1, images * OH * OW, columns, width, tail);
-            dout = tail;
-            ldb = width;
-        }
+    const int64_t width = vectors * kLanes;
+    float* target = partial + panel * kPanel * s.KH * s.KW * Cg;
+    const float* dout = c.out + (unit.n * OH + unit.h0) * OW * s.F + group * s.Fg() + panel * kPanel;
+    int64_t ldb = s.F;
+    if (columns != width) {  // a unit is one piece of memory: whole images, or rows of one
+        pack_columns(dout, s.F, 1, ((unit.images - 1) * OH + unit.h1 - unit.h0) * OW, columns, width, tail);
+        dout = tail;
+        ldb = width;
+    }
+    for (int64_t kh = 0; kh < s.KH; ++kh) {
+        int64_t h0, h1;
+        valid_range(OH, s.stride_h, kh * s.dilation_h - s.pad_h, s.H, &h0, &h1);
+        h0 = maximum(h0, unit.h0), h1 = maximum(h0, minimum(h1, unit.h1));
+        const int64_t y = h0 * s.stride_h + kh * s.dilation_h - s.pad_h;
         for (int64_t kw = 0; kw < s.KW; ++kw) {
-            int64_t ow0, ow1;
-            valid_range(OW, s.stride_w, kw * s.dilation_w - s.pad_w, s.W, &ow0, &ow1);
-            const int64_t y = oh0 * s.stride_h + kh * s.dilation_h - s.pad_h,
-                          x = ow0 * s.stride_w + kw * s.dilation_w - s.pad_w;
-            const Walk walk{
-                images,        oh1 - oh0, ow1 - ow0, s.H * s.W * s.C, s.stride_h * s.W * s.C, s.stride_w * s.C,
-                OH * OW * ldb, OW * ldb,  ldb};
-            const float* a = c.x + ((n * s.H + y) * s.W + x) * s.C + group * s.Cg();
-            const float* b = dout + (oh0 * OW + ow0) * ldb;
+            int64_t w0, w1;
+            valid_range(OW, s.stride_w, kw * s.dilation_w - s.pad_w, s.W, &w0, &w1);
+            const int64_t x = w0 * s.stride_w + kw * s.dilation_w - s.pad_w;
+            const Walk walk{unit.images,
+                            h1 - h0,
+                            w1 - w0,
+                            s.H * s.W * s.C,
+                            s.stride_h * s.W * s.C,
+                            s.stride_w * s.C,
+                            OH * OW * ldb,
+                            OW * ldb,
+                            ldb,
+                            xs,
+                            douts};
+            const float* a = c.x + ((unit.n * s.H + y) * s.W + x) * s.C + group * Cg;
+            const float* b = dout + ((h0 - unit.h0) * OW + w0) * ldb;
             for (int64_t ch = c0; ch < c1; ch += kTileRows)
                 pixels_for<>(minimum(kTileRows, c1 - ch), vectors)(
-                    walk, a + ch, b, target + ((kh * s.KW + kw) * s.Cg() + ch) * width, width, n > n0);
+                    walk, a + ch, b, target + ((kh * s.KW + kw) * Cg + ch) * width, width, more);
         }
     }
 }
 
 }  // namespace
 
+size_t direct_weight_workspace(const Conv2dShape& s, int threads) {
+    const Plan p = plan_of(s);
+    return static_cast<size_t>(round_up(p.parts * p.size * s.groups, 16) + threads * p.tail_floats) * sizeof(float);
+}
+
 void direct_weight(const Context& context, const Conv2d& c) {
     const Conv2dShape& s = c.shape;
-    const WeightPlan p = weight_plan(s);
+    const Plan p = plan_of(s);
     float* partials = reinterpret_cast<float*>(context.workspace);
     float* tails = partials + round_up(p.parts * p.size * s.groups, 16);
-    parallel_for(context, s.groups * p.parts * p.panels * s.KH * p.channel_blocks, [&](int64_t chunk, int thread) {
-        int64_t rest = chunk;
-        const int64_t block = rest % p.channel_blocks;
-        rest /= p.channel_blocks;
-        const int64_t kh = rest % s.KH;
-        rest /= s.KH;
-        const int64_t panel = rest % p.panels;
-        rest /= p.panels;
-        const int64_t part = rest % p.parts, group = rest / p.parts;
-        weight_chunk(c, p, group, panel, kh, block * p.channels, s.N * part / p.parts, s.N * (part + 1) / p.parts,
-                     partials + (group * p.parts + part) * p.size, tails + thread * round_up(p.tail_floats, 16));
+    const int64_t splits = p.panel_blocks * p.channel_blocks, OH = s.OH(), OW = s.OW();
+    const bool ahead = splits == 1 && s.KH >= s.stride_h && s.KW >= s.stride_w &&
+                       s.N * (s.H * s.W * s.C + OH * OW * s.F) * 4 > kPrefetchFrom;
+    parallel_for(context, p.parts * splits, [&](int64_t chunk, int thread) {
+        const int64_t part = chunk / splits, panel0 = chunk % splits / p.channel_blocks * p.panels,
+                      panel1 = minimum(p.all_panels, panel0 + p.panels), c0 = chunk % p.channel_blocks * p.channels,
+                      c1 = minimum(s.Cg(), c0 + p.channels);
+        const int64_t first = p.units * part / p.parts, last = p.units * (part + 1) / p.parts;
+        for (int64_t index = first; index < last; ++index) {
+            const Unit unit = unit_at(s, p, index), next = unit_at(s, p, index + 1);
+            const int64_t some = ahead ? p.images * p.rows * OW : 0,
+                          calls = (panel1 - panel0) * s.KH * s.KW * ceil_div(c1 - c0, kTileRows) * p.images * p.rows;
+            Ahead<false> xs(c.x + (next.n * s.H + next.h0 * s.stride_h) * s.W * s.C,
+                            some * s.stride_h * s.stride_w * s.C, calls);
+            Ahead<false> douts(c.out + (next.n * OH + next.h0) * OW * s.F, some * s.F, calls);
+            for (int64_t panel = panel0; panel < panel1; ++panel) {
+                const int64_t group = panel / p.group_panels;
+                add_panel(c, unit, group, panel % p.group_panels, c0, c1, index > first,
+                          partials + (group * p.parts + part) * p.size, tails + thread * p.tail_floats, &xs, &douts);
+            }
+        }
     });
     reduce_weight_partials(context, s, partials, p.parts, c.weight);
 }

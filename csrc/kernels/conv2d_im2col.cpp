@@ -4,8 +4,8 @@
 //   backward_weight  dW = col^T dout       summed over fixed parts of the images, in order
 //   backward_data    dcol = dout W^T, added back into the pixels they came from, image by image
 // A 1x1 convolution without stride and padding is one plain product and no columns are written.
-// Preferred for 1x1 and where groups have so few channels that reading pixels in place would leave the
-// vector units idle (a first layer). Layout: (N, H, W, C), weights (KH, KW, Cg, F). Aliasing: none allowed.
+// Preferred for narrow 1x1 layers and where there are so few channels that reading pixels in place would leave
+// the vector units idle (a first layer). Layout: (N, H, W, C), weights (KH, KW, Cg, F). Aliasing: none allowed.
 #include "conv2d.h"
 #include "gemm.h"
 #include "kernels.h"
@@ -208,7 +208,16 @@ bool columns_pay(const Conv2dShape& s, ConvPass pass) {
 }
 
 bool can(const Conv2d&) { return true; }
-bool prefer(const Conv2d& c) { return plain(c.shape) || columns_pay(c.shape, c.pass); }
+// Tables of pointers, which the direct algorithm fills for every tile, are most of the work of a narrow 1x1.
+bool narrow(const Conv2d& c) {
+    const bool back = c.pass == ConvPass::backward_data;
+    const int64_t from = back ? c.shape.F : c.shape.C, to = back ? c.shape.C : c.shape.F;
+    return c.pass != ConvPass::backward_weight && from <= 4 * kLanes && to <= kPanel;
+}
+
+bool prefer(const Conv2d& c) {
+    return plain(c.shape) ? narrow(c) : c.shape.groups == 1 && columns_pay(c.shape, c.pass);
+}
 
 size_t workspace(const Conv2d& c, int threads) {
     if (plain(c.shape)) return gemm_workspace(plain_gemm(c), threads);
