@@ -90,7 +90,17 @@ def test_linear_forward(isa, same_bits, rng, M, N, K, bias, activation, alpha):
 
 
 @pytest.mark.parametrize(
-    "M, N, K", [(1, 1, 1), (5, 33, 7), (64, 10, 128), (128, 256, 300), (2000, 20, 24), (0, 3, 4)]
+    "M, N, K",
+    [
+        (1, 1, 1),
+        (5, 33, 7),
+        (64, 10, 128),
+        (128, 256, 300),
+        (2000, 20, 24),
+        (0, 3, 4),
+        (3, 4, 0),
+        (9000, 40, 17),
+    ],
 )
 def test_linear_backward(isa, same_bits, rng, M, N, K):
     x, w, dout = (rng.standard_normal(s).astype(np.float32) for s in [(M, K), (N, K), (M, N)])
