@@ -63,4 +63,7 @@ GEMM_CASES = [  # M, N, K
     (7, 100, 5000),  # long sums, split
     (130, 31, 129),
     (300, 300, 400),
+    (3, 1030, 300),  # a few rows: B is read where it lies
+    (20, 1030, 300),  # more: each chunk packs its panels of B
+    (20, 40, 512),  # rows of A a power of two apart
 ]
