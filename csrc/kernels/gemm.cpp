@@ -5,7 +5,8 @@
 // blocks of about kBlockK. Panels of B are read where they lie when their rows are contiguous and used once or B is
 // small; else each is packed: by the chunk that uses it, ahead of all chunks where several do, or long before by
 // gemm_pack. The rows of A are packed in slivers of kTileRows when they are used often enough. A product with few
-// tiles and long K (weight gradients) is also split along K into partial results, added in order.
+// tiles and long K (weight gradients) is also split along K into partial results, added in order. Matrix times vector
+// is a matter of dot products (gemm_dot.cpp).
 // Threads: chunks, split and order of sums depend on the shape alone. Aliasing: C must not overlap A or B.
 // Workspace: gemm_workspace() bytes.
 #include "gemm.h"
@@ -310,6 +311,7 @@ void gemm_packed(int64_t M, int64_t N, int64_t K, const float* a, int64_t lda, c
 }
 
 size_t gemm_workspace(const Gemm& g, int threads) {
+    if (gemm_is_dots(g)) return 0;
     return static_cast<size_t>(layout_of(g, plan_of(g), threads).total) * sizeof(float);
 }
 
@@ -335,6 +337,7 @@ void gemm(const Context& context, const Gemm& g) {
         });
         return;
     }
+    if (gemm_is_dots(g)) return gemm_dots(context, g);
     const Plan p = plan_of(g);
     const Layout l = layout_of(g, p, context.threads);
     float* workspace = reinterpret_cast<float*>(context.workspace);
