@@ -29,7 +29,8 @@ enum class BinaryOp : int { add, subtract, multiply, divide, maximum, minimum, p
 
 // C (M, N) = A (M, K) B (K, N); element (i, k) of A lies at a[i * a_row + k * a_col], likewise for B;
 // C has unit column stride. `bias` (N) or null; the activation follows the bias. `packed_b`: what gemm_pack made of
-// this B, which is then not read, or null.
+// this B, which is then not read, or null. `b_sums` (N): receives the sums of B over k (the bias gradient beside a
+// weight gradient), or null; not with `packed_b`.
 struct Gemm {
     int64_t M, N, K;
     const float* a;
@@ -42,6 +43,7 @@ struct Gemm {
     Activation activation;
     float alpha;
     const float* packed_b = nullptr;
+    float* b_sums = nullptr;
 };
 
 // Activations (N, H, W, C) -> (N, OH, OW, F), weights (KH, KW, C / groups, F).
@@ -126,9 +128,11 @@ struct RmspropStep {
     float lr, alpha, keep, eps, weight_decay, momentum, sign;  // keep = 1 - alpha
 };
 
-// step_size = lr / (1 - beta1^t), root_correction = sqrt(1 - beta2^t), shrink = 1 - lr * weight_decay if decoupled.
+// The corrections of both moments are part of step_size and eps, so that an element takes one division:
+// c = sqrt(1 - beta2^t), step_size = c lr / (1 - beta1^t), eps = c times the user's; shrink = 1 - lr * weight_decay if
+// decoupled.
 struct AdamStep {
-    float step_size, root_correction, beta1, keep1, beta2, keep2, eps, weight_decay, shrink, sign;
+    float step_size, beta1, keep1, beta2, keep2, eps, weight_decay, shrink, sign;
 };
 
 // Average pooling; the divisor of a window counts padding or only what lies inside. Adaptive windows follow

@@ -89,4 +89,13 @@ GEMM_CASES = [  # M, N, K
     (7, 100, 5000),  # long sums, split
     (130, 31, 129),
     (300, 300, 400),
+    (3, 1030, 300),  # a few rows: B is read where it lies
+    (20, 1030, 300),  # more: each chunk packs its panels of B
+    (20, 40, 512),  # rows of A a power of two apart
+    (1, 300, 1000),  # a few rows or columns: dot products where both lie along K
+    (2, 300, 77),
+    (3, 45, 130),
+    (4, 5, 64),
+    (200, 1, 700),
+    (70, 3, 100),
 ]

@@ -1,19 +1,19 @@
 #include "arrays.h"
 
 #include <algorithm>
-#include <numeric>
 
 namespace pynet {
 namespace {
 
-// Axes from outermost to innermost in memory.
-std::vector<int> axes_of(Order order, int rank) {
-    if (order == Order::nhwc && rank == 4) return {0, 2, 3, 1};
-    if (order == Order::hwio && rank == 4) return {2, 3, 1, 0};
-    if (order == Order::io && rank == 2) return {1, 0};
-    std::vector<int> axes(static_cast<size_t>(rank));
-    std::iota(axes.begin(), axes.end(), 0);
-    return axes;
+constexpr size_t kMaxRank = 64;  // NumPy's
+
+// Axes from outermost to innermost in memory; null: as they come.
+const int* axes_of(Order order, int rank) {
+    static constexpr int nhwc[] = {0, 2, 3, 1}, hwio[] = {2, 3, 1, 0}, io[] = {1, 0};
+    if (order == Order::nhwc && rank == 4) return nhwc;
+    if (order == Order::hwio && rank == 4) return hwio;
+    if (order == Order::io && rank == 2) return io;
+    return nullptr;
 }
 
 size_t checked_bytes(const Sizes& shape, size_t item) {
@@ -30,21 +30,40 @@ size_t checked_bytes(const Sizes& shape, size_t item) {
     return bytes;
 }
 
-py::array from_pool(const Sizes& shape, const Sizes& strides, size_t bytes, const py::dtype& type) {
+// NumPy's own constructor: pybind11's copies the sizes, and its capsules look for errors in flight.
+py::array from_pool(const Sizes& shape, const py::ssize_t* strides, size_t bytes, const py::dtype& type) {
     void* data = pool::allocate(bytes);
     if (!data) throw std::bad_alloc();
-    py::capsule owner(data, [](void* block) { pool::release(block); });
-    return py::array(type, shape, strides, data, owner);
+    PyObject* owner =
+        PyCapsule_New(data, nullptr, [](PyObject* capsule) { pool::release(PyCapsule_GetPointer(capsule, nullptr)); });
+    if (!owner) {
+        pool::release(data);
+        throw py::error_already_set();
+    }
+    const auto& numpy = py::detail::npy_api::get();
+    static_assert(sizeof(py::ssize_t) == sizeof(int64_t), "sizes are handed over as they are");
+    PyObject* array = numpy.PyArray_NewFromDescr_(
+        numpy.PyArray_Type_, type.inc_ref().ptr(), static_cast<int>(shape.size()),
+        reinterpret_cast<const Py_intptr_t*>(shape.data()), reinterpret_cast<const Py_intptr_t*>(strides), data,
+        py::detail::npy_api::NPY_ARRAY_WRITEABLE_, nullptr);
+    if (!array) {
+        Py_DECREF(owner);
+        throw py::error_already_set();
+    }
+    if (numpy.PyArray_SetBaseObject_(array, owner) != 0) {  // takes the reference to owner
+        Py_DECREF(array);
+        throw py::error_already_set();
+    }
+    return py::reinterpret_steal<py::array>(array);
 }
 
-void check_type(const py::array& a, const char* name, const py::dtype& type) {
+void check_type(const py::array& a, const Name& name, const py::dtype& type) {
     const auto flags = py::detail::array_proxy(a.ptr())->flags;
     if (a.dtype().num() == type.num() && a.dtype().byteorder() != '>') {
-        require(flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_,
-                std::string(name) + " is not aligned in memory; pass a copy");
+        require(flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_, name.str() + " is not aligned in memory; pass a copy");
         return;
     }
-    throw py::type_error(std::string(name) + " has dtype " + py::str(a.dtype()).cast<std::string>() + ", expected " +
+    throw py::type_error(name.str() + " has dtype " + py::str(a.dtype()).cast<std::string>() + ", expected " +
                          py::str(type).cast<std::string>() + "; convert it with .astype()");
 }
 
@@ -68,11 +87,7 @@ bool is_dense(const py::array& a, Order order) {
     const int rank = static_cast<int>(a.ndim());
     if (a.size() == 0) return true;
     int64_t expected = a.itemsize();
-    const int nhwc[] = {0, 2, 3, 1}, hwio[] = {2, 3, 1, 0}, io[] = {1, 0};
-    const int* axes = order == Order::nhwc && rank == 4   ? nhwc
-                      : order == Order::hwio && rank == 4 ? hwio
-                      : order == Order::io && rank == 2   ? io
-                                                          : nullptr;
+    const int* axes = axes_of(order, rank);
     for (int i = rank - 1; i >= 0; --i) {
         const int axis = axes ? axes[i] : i;
         if (a.shape(axis) == 1) continue;  // the stride of a unit axis means nothing
@@ -84,18 +99,22 @@ bool is_dense(const py::array& a, Order order) {
 
 py::array new_array(const Sizes& shape, Order order, const py::dtype& type) {
     const size_t bytes = checked_bytes(shape, static_cast<size_t>(type.itemsize()));
-    Sizes strides(shape.size());
+    require(shape.size() <= kMaxRank, "an array of " + std::to_string(shape.size()) + " axes is more than NumPy has");
+    py::ssize_t strides[kMaxRank];
     int64_t step = type.itemsize();
-    const auto axes = axes_of(order, static_cast<int>(shape.size()));
-    for (size_t i = axes.size(); i-- > 0;) {
-        strides[static_cast<size_t>(axes[i])] = step;
-        step *= std::max<int64_t>(1, shape[static_cast<size_t>(axes[i])]);
+    const int* axes = axes_of(order, static_cast<int>(shape.size()));
+    for (size_t i = shape.size(); i-- > 0;) {
+        const size_t axis = axes ? static_cast<size_t>(axes[i]) : i;
+        strides[axis] = step;
+        step *= std::max<int64_t>(1, shape[axis]);
     }
     return from_pool(shape, strides, bytes, type);
 }
 
 bool is_dense_in_any_order(const py::array& a) {
-    if (a.size() <= 1) return true;
+    if (a.size() <= 1 || py::detail::check_flags(a.ptr(), py::array::c_style) ||
+        py::detail::check_flags(a.ptr(), py::array::f_style))
+        return true;
     std::vector<std::pair<int64_t, int64_t>> axes;  // (stride, size)
     for (int i = 0; i < a.ndim(); ++i)
         if (a.shape(i) != 1) axes.emplace_back(a.strides(i), a.shape(i));
@@ -121,26 +140,26 @@ py::array new_like(const py::array& like) {
     const Sizes shape = shape_of(like);
     if (!is_dense_in_any_order(like) || like.size() == 0) return new_array(shape, Order::c, like.dtype());
     const size_t bytes = checked_bytes(shape, static_cast<size_t>(like.itemsize()));
-    return from_pool(shape, Sizes(like.strides(), like.strides() + like.ndim()), bytes, like.dtype());
+    return from_pool(shape, like.strides(), bytes, like.dtype());
 }
 
-py::array input(const py::array& a, int rank, Order order, const char* name, const py::dtype& type) {
+py::array input(const py::array& a, int rank, Order order, const Name& name, const py::dtype& type) {
     check_type(a, name, type);
     if (rank >= 0 && a.ndim() != rank)
-        throw py::value_error(std::string(name) + " has " + std::to_string(a.ndim()) + " dimensions, expected " +
+        throw py::value_error(name.str() + " has " + std::to_string(a.ndim()) + " dimensions, expected " +
                               std::to_string(rank) + "; its shape is " + shape_text(shape_of(a)));
     return is_dense(a, order) ? a : converted(a, order);
 }
 
-py::array input_any_order(const py::array& a, const char* name) {
+py::array input_any_order(const py::array& a, const Name& name) {
     check_type(a, name, py::dtype::of<float>());
     return is_dense_in_any_order(a) ? a : converted(a, Order::c);
 }
 
-py::array in_place(const py::array& a, const char* name) {
+py::array in_place(const py::array& a, const Name& name) {
     check_type(a, name, py::dtype::of<float>());
-    require(a.writeable(), std::string(name) + " is read-only and cannot be updated in place");
-    require(is_dense_in_any_order(a), std::string(name) + " is not dense in memory and cannot be updated in place");
+    require(a.writeable(), name.str() + " is read-only and cannot be updated in place");
+    require(is_dense_in_any_order(a), name.str() + " is not dense in memory and cannot be updated in place");
     if (profile::Frame* frame = profile::current())
         frame->add_bytes(static_cast<double>(a.nbytes()));  // written as well as read
     return a;
@@ -152,14 +171,15 @@ std::string shape_text(const Sizes& shape) {
     return text + (shape.size() == 1 ? ",)" : ")");
 }
 
-void require(bool holds, const std::string& otherwise) {
-    if (!holds) throw py::value_error(otherwise);
+void refuse(const std::string& why) { throw py::value_error(why); }
+
+std::string Name::str() const {
+    return list ? std::string(text) + ": " + list + "[" + std::to_string(index) + "]" : std::string(text);
 }
 
-void require_shape(const py::array& a, const Sizes& shape, const char* name) {
+void require_shape(const py::array& a, const Sizes& shape, const Name& name) {
     if (a.ndim() == static_cast<py::ssize_t>(shape.size()) && std::equal(shape.begin(), shape.end(), a.shape())) return;
-    throw py::value_error(std::string(name) + " has shape " + shape_text(shape_of(a)) + ", expected " +
-                          shape_text(shape));
+    throw py::value_error(name.str() + " has shape " + shape_text(shape_of(a)) + ", expected " + shape_text(shape));
 }
 
 Activation activation_of(const std::string& name) {

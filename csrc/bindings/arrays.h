@@ -38,16 +38,27 @@ py::array new_like(const py::array& like);
 bool is_dense_in_any_order(const py::array& a);
 bool same_strides(const py::array& a, const py::array& b);
 
+// What an error calls an array: `text`, or "text: list[index]"; put together only when there is an error.
+struct Name {
+    const char* text;
+    const char* list = nullptr;
+    size_t index = 0;
+
+    Name(const char* plain) : text(plain) {}
+    Name(const char* op, const char* of, size_t at) : text(op), list(of), index(at) {}
+    std::string str() const;
+};
+
 // The array as aligned native `dtype` dense in `order`: itself when it is, else a converted copy.
 // TypeError when the dtype is another one; ValueError when the rank differs (rank -1: any).
-py::array input(const py::array& a, int rank, Order order, const char* name, const py::dtype& type);
-inline py::array input(const py::array& a, int rank, Order order, const char* name) {
+py::array input(const py::array& a, int rank, Order order, const Name& name, const py::dtype& type);
+inline py::array input(const py::array& a, int rank, Order order, const Name& name) {
     return input(a, rank, order, name, py::dtype::of<float>());
 }
 // Dense in whatever order it has; converted to C order when in none.
-py::array input_any_order(const py::array& a, const char* name);
+py::array input_any_order(const py::array& a, const Name& name);
 // An array that a kernel updates in place: float32, writeable, dense in some order, else an error.
-py::array in_place(const py::array& a, const char* name);
+py::array in_place(const py::array& a, const Name& name);
 
 inline const float* floats(const py::array& a) { return static_cast<const float*>(a.data()); }
 inline const float* floats(const OptionalArray& a) { return a ? floats(*a) : nullptr; }
@@ -55,8 +66,13 @@ inline float* mutable_floats(const py::array& a) { return static_cast<float*>(co
 
 inline Sizes shape_of(const py::array& a) { return Sizes(a.shape(), a.shape() + a.ndim()); }
 std::string shape_text(const Sizes& shape);
-void require(bool holds, const std::string& otherwise);  // ValueError
-void require_shape(const py::array& a, const Sizes& shape, const char* name);
+[[noreturn]] void refuse(const std::string& why);  // ValueError
+// require(holds, otherwise): a macro, so that the text is put together only when it is needed.
+#define require(holds, ...)                \
+    do {                                   \
+        if (!(holds)) refuse(__VA_ARGS__); \
+    } while (false)
+void require_shape(const py::array& a, const Sizes& shape, const Name& name);
 
 Activation activation_of(const std::string& name);
 Reduction reduction_of(const std::string& name);

@@ -144,15 +144,13 @@ std::tuple<py::array, OptionalArray> linear_backward_weight(const py::array& dou
     require(x.shape(0) == M,
             "linear backward: dout is " + shape_text(shape_of(dout)) + ", x " + shape_text(shape_of(x)));
     py::array dweight = new_array({N, K}, Order::io);
-    run(Gemm{K, N, M, floats(x), 1, K, floats(dout), N, 1, mutable_floats(dweight), N, nullptr, Activation::none, 0});
+    Gemm g{K, N, M, floats(x), 1, K, floats(dout), N, 1, mutable_floats(dweight), N, nullptr, Activation::none, 0};
     OptionalArray dbias;
     if (needs_bias) {
         dbias = new_array({N});
-        const Kernels& k = dispatch::kernels();
-        call(
-            static_cast<double>(M * N), [&](int threads) { return k.sum_rows_workspace(M, N, threads); },
-            [&](const Context& context) { k.sum_rows(context, M, N, floats(dout), mutable_floats(*dbias)); });
+        g.b_sums = mutable_floats(*dbias);
     }
+    run(g);
     return {dweight, dbias};
 }
 

@@ -1,5 +1,5 @@
-// Optimizer steps: lists of arrays updated in place. Checks them and cuts them into segments for one
-// parallel region; the scalars stay double until PyTorch's expressions of them are formed.
+// Optimizer steps, and bounds on gradients: lists of arrays updated in place. Checks them and cuts them into segments
+// for one parallel region; the scalars stay double until PyTorch's expressions of them are formed.
 #include <cmath>
 
 #include "arrays.h"
@@ -17,20 +17,29 @@ struct Segments {
     std::vector<StepSegment> list;
     Arrays converted;
     double elements = 0;
-};
 
-std::string label(const char* op, const char* list, size_t i) {
-    return std::string(op) + ": " + list + "[" + std::to_string(i) + "]";
-}
+    void add(const StepSegment& whole, int64_t size) {
+        elements += static_cast<double>(size);
+        for (int64_t start = 0; start < size; start += kSegment) {
+            StepSegment part = whole;
+            part.param += start;
+            if (part.grad) part.grad += start;
+            for (float*& data : part.state)
+                if (data) data += start;
+            part.count = std::min(kSegment, size - start);
+            list.push_back(part);
+        }
+    }
+};
 
 // The gradient in the parameter's memory order.
 py::array aligned_gradient(const char* op, const py::array& grad, const py::array& param, size_t i, Arrays& converted) {
-    const py::array g = input_any_order(grad, label(op, "grads", i).c_str());
-    require_shape(g, shape_of(param), label(op, "grads", i).c_str());
+    const py::array g = input_any_order(grad, Name(op, "grads", i));
     if (same_strides(g, param)) {
         if (g.ptr() != grad.ptr()) converted.push_back(g);
         return g;
     }
+    require_shape(g, shape_of(param), Name(op, "grads", i));
     const py::array copy = new_like(param);
     py::module_::import("numpy").attr("copyto")(copy, g);
     converted.push_back(copy);
@@ -51,35 +60,49 @@ Segments segments_of(const char* op, const Arrays& params, const Arrays& grads, 
     for (const State& state : states)
         if (state.arrays) check_length(state.name, state.arrays->size());
     Segments out;
+    out.list.reserve(2 * params.size());
     for (size_t i = 0; i < params.size(); ++i) {
-        const py::array param = in_place(params[i], label(op, "params", i).c_str());
+        const py::array param = in_place(params[i], Name(op, "params", i));
         StepSegment whole{
             mutable_floats(param), floats(aligned_gradient(op, grads[i], param, i, out.converted)), {}, 0};
         int position = 0;
         for (const State& state : states) {
             float*& data = whole.state[position++];
             if (!state.arrays) continue;
-            const std::string name = label(op, state.name, i);
-            const py::array a = in_place((*state.arrays)[i], name.c_str());
-            require_shape(a, shape_of(param), name.c_str());
-            require(same_strides(a, param), name +
+            const Name name(op, state.name, i);
+            const py::array a = in_place((*state.arrays)[i], name);
+            if (!same_strides(a, param)) require_shape(a, shape_of(param), name);
+            require(same_strides(a, param), name.str() +
                                                 " has another memory order than its parameter; create it with the "
                                                 "parameter's strides");
             data = mutable_floats(a);
         }
-        const int64_t size = param.size();
-        out.elements += static_cast<double>(size);
-        for (int64_t start = 0; start < size; start += kSegment) {
-            StepSegment part = whole;
-            part.param += start;
-            part.grad += start;
-            for (float*& data : part.state)
-                if (data) data += start;
-            part.count = std::min(kSegment, size - start);
-            out.list.push_back(part);
-        }
+        out.add(whole, param.size());
     }
     return out;
+}
+
+// Arrays of any layout, each as `param`: what is not dense is worked on in a copy.
+struct Updated {
+    Segments segments;
+    std::vector<std::pair<py::array, py::array>> copies;  // (array, its dense copy)
+
+    Updated(const char* op, const Arrays& arrays) {
+        for (size_t i = 0; i < arrays.size(); ++i) {
+            const py::array a = input_any_order(arrays[i], Name(op, "arrays", i));
+            if (a.ptr() != arrays[i].ptr()) copies.emplace_back(arrays[i], a);
+            segments.add(StepSegment{mutable_floats(a), nullptr, {}, 0}, a.size());
+        }
+    }
+    int64_t count() const { return static_cast<int64_t>(segments.list.size()); }
+    void copy_back() const {
+        for (const auto& [array, copy] : copies) py::module_::import("numpy").attr("copyto")(array, copy);
+    }
+};
+
+void require_writeable(const char* op, const Arrays& arrays) {
+    for (size_t i = 0; i < arrays.size(); ++i)
+        require(arrays[i].writeable(), Name(op, "arrays", i).str() + " is read-only and cannot be updated in place");
 }
 
 template <class Kernel, class Step>
@@ -129,11 +152,46 @@ void adam_step(const Arrays& params, const Arrays& grads, const Arrays& exp_avgs
     const Segments s = segments_of(
         "adam_step", params, grads,
         {{"exp_avgs", &exp_avgs}, {"exp_avg_sqs", &exp_avg_sqs}, {"max_exp_avg_sqs", pointer(max_exp_avg_sqs)}});
-    const double t = static_cast<double>(step);
+    const double t = static_cast<double>(step), root_correction = std::sqrt(1 - std::pow(beta2, t));
     run(s, dispatch::kernels().adam_step,
-        AdamStep{single(lr / (1 - std::pow(beta1, t))), single(std::sqrt(1 - std::pow(beta2, t))), single(beta1),
-                 single(1 - beta1), single(beta2), single(1 - beta2), single(eps), single(decoupled ? 0 : weight_decay),
+        AdamStep{single(root_correction * lr / (1 - std::pow(beta1, t))), single(beta1), single(1 - beta1),
+                 single(beta2), single(1 - beta2), single(root_correction * eps), single(decoupled ? 0 : weight_decay),
                  single(decoupled ? 1 - lr * weight_decay : 1), sign_of(maximize)});
+}
+
+double gradient_norm(const Arrays& arrays, double order) {
+    require(order > 0, "gradient_norm: order is " + std::to_string(order) + ", it must be positive");
+    const Updated u("gradient_norm", arrays);
+    std::vector<double> parts(u.segments.list.size());
+    call(u.segments.elements, [&](const Context& context) {
+        dispatch::kernels().norm_parts(context, u.count(), u.segments.list.data(), order, parts.data());
+    });
+    double total = 0;
+    for (const double part : parts) {
+        if (!std::isinf(order))
+            total += part;
+        else if (part > total || std::isnan(part))
+            total = part;
+    }
+    return std::isinf(order) || order == 1 ? total : order == 2 ? std::sqrt(total) : std::pow(total, 1 / order);
+}
+
+void scale_gradients(const Arrays& arrays, float factor) {
+    require_writeable("scale_gradients", arrays);
+    const Updated u("scale_gradients", arrays);
+    call(u.segments.elements, [&](const Context& context) {
+        dispatch::kernels().scale_segments(context, u.count(), u.segments.list.data(), factor);
+    });
+    u.copy_back();
+}
+
+void clamp_gradients(const Arrays& arrays, float low, float high) {
+    require_writeable("clamp_gradients", arrays);
+    const Updated u("clamp_gradients", arrays);
+    call(u.segments.elements, [&](const Context& context) {
+        dispatch::kernels().clamp_segments(context, u.count(), u.segments.list.data(), low, high);
+    });
+    u.copy_back();
 }
 
 }  // namespace
@@ -143,6 +201,9 @@ void bind_optim(Module& m) {
     m.def("adagrad_step", &adagrad_step);
     m.def("rmsprop_step", &rmsprop_step);
     m.def("adam_step", &adam_step);
+    m.def("gradient_norm", &gradient_norm);
+    m.def("scale_gradients", &scale_gradients);
+    m.def("clamp_gradients", &clamp_gradients);
 }
 
 }  // namespace pynet

@@ -5,7 +5,8 @@
 // blocks of about kBlockK. Panels of B are read where they lie when their rows are contiguous and used once or B is
 // small; else each is packed: by the chunk that uses it, ahead of all chunks where several do, or long before by
 // gemm_pack. The rows of A are packed in slivers of kTileRows when they are used often enough. A product with few
-// tiles and long K (weight gradients) is also split along K into partial results, added in order.
+// tiles and long K (weight gradients) is also split along K into partial results, added in order. Matrix times vector
+// is a matter of dot products (gemm_dot.cpp).
 // Threads: chunks, split and order of sums depend on the shape alone. Aliasing: C must not overlap A or B.
 // Workspace: gemm_workspace() bytes.
 #include "gemm.h"
@@ -19,7 +20,8 @@ namespace {
 
 constexpr int64_t kBlockK = 384;                // a sliver of A and a panel of B stay in L1 / L2
 constexpr int64_t kChunkProducts = 128 * 1024;  // smaller chunks cost more in hand-outs than they balance
-constexpr int64_t kEnoughChunks = 32;
+constexpr int64_t kEnoughChunks = 32, kEnoughPanels = 8;
+constexpr int64_t kWholeRows = 128;         // up to which one chunk may take all rows, and pack the panels it uses
 constexpr int64_t kUnpackedB = 256 * 1024;  // elements of B up to which strided rows stay in L2
 
 struct Plan {
@@ -37,13 +39,16 @@ Plan plan_of(const Gemm& g) {
     const bool read_in_place =
         !g.packed_b && g.b_col == 1 && (g.M <= kTileRows || g.K * g.N <= kUnpackedB || g.b_row <= 256);
     p.packed_from = read_in_place ? g.N / kPanel : 0;
-    p.rows = 16 * kTileRows;
+    p.rows = round_up(kWholeRows, kTileRows);
     p.panels = 64;
+    // A region for packing costs more than it saves where the panels alone make enough chunks.
+    const bool whole_rows = !read_in_place && !g.packed_b && g.M <= kWholeRows &&
+                            (p.all_panels >= kEnoughPanels || g.M * g.N * g.K <= kEnoughPanels * kChunkProducts);
     // A small product over a long K is cut along K first: both operands are then read once.
     p.splits =
         g.M * g.N <= 256 * 256 && g.K >= 8 * maximum(g.M, g.N) ? maximum(1, minimum(kEnoughChunks, g.K / 512)) : 1;
     for (;;) {
-        p.row_blocks = ceil_div(g.M, p.rows);
+        p.row_blocks = maximum(1, ceil_div(g.M, p.rows));  // no rows at all may still leave the sums of B to do
         p.panel_blocks = ceil_div(p.all_panels, p.panels);
         const int64_t chunks = p.row_blocks * p.panel_blocks * p.splits;
         const int64_t products = minimum(p.rows, g.M) * minimum(p.panels * kPanel, g.N) * (g.K / p.splits);
@@ -51,7 +56,7 @@ Plan plan_of(const Gemm& g) {
         p.panels = minimum(p.panels, p.all_panels);
         p.rows = minimum(p.rows, round_up(g.M, kTileRows));
         // Rows first: every chunk packs its rows of A anew for each block of panels.
-        if (p.rows > 4 * kTileRows || (p.panels == 1 && p.rows > kTileRows))
+        if (!whole_rows && (p.rows > 4 * kTileRows || (p.panels == 1 && p.rows > kTileRows)))
             p.rows = round_up(p.rows / 2, kTileRows);
         else if (p.panels > 1)
             p.panels = ceil_div(p.panels, 2);
@@ -67,7 +72,7 @@ Plan plan_of(const Gemm& g) {
     p.block_k = round_up(ceil_div(p.split_k, k_blocks), 8);
     // Packing A repays where several panels use a sliver, or where rows lie a power of two apart and would evict
     // each other from L1.
-    const bool unit_stride = g.a_row == 1 || g.a_col == 1, conflicts = g.a_row % 256 == 0 && g.K >= 128;
+    const bool unit_stride = g.a_row == 1 || g.a_col == 1, conflicts = g.a_row % 512 == 0 && g.K >= 128;
     const bool often = g.K >= 32 && g.M > kTileRows / 2;
     p.pack_a = !unit_stride || (often && (p.panels >= 4 || (g.a_col == 1 && conflicts)));
     return p;
@@ -79,11 +84,14 @@ struct Layout {  // byte-free offsets into the workspace, in floats
     int64_t total;
 };
 
+// Floats of one split's partial product; the row after it holds the sums of B.
+int64_t partial_floats(const Gemm& g) { return (g.M + (g.b_sums ? 1 : 0)) * g.N; }
+
 Layout layout_of(const Gemm& g, const Plan& p, int threads) {
     Layout l;
     l.packed_b = 0;
     l.partials = p.packs_ahead ? round_up(g.K * (p.all_panels - p.packed_from) * kPanel, 16) : 0;
-    l.per_thread = l.partials + (p.splits > 1 ? round_up(p.splits * g.M * g.N, 16) : 0);
+    l.per_thread = l.partials + (p.splits > 1 ? round_up(p.splits * partial_floats(g), 16) : 0);
     l.panel = kTileRows * kPanel;
     l.slivers = l.panel + (p.packs_ahead || g.packed_b ? 0 : kPanel * p.block_k);
     l.thread_floats = l.slivers + (p.pack_a ? round_up(p.rows, kTileRows) * p.block_k : 0);
@@ -146,10 +154,35 @@ void pack_sliver(const float* a, int64_t a_row, int64_t a_col, int64_t K, int64_
         for (int64_t i = 0; i < kTileRows; ++i) dst[k * kTileRows + i] = i < rows ? a[i * a_row + k * a_col] : 0.0f;
 }
 
+// sums[j] (+)= the sum of column j over K rows; four partial sums, since one would wait for each addition.
+template <int NV>
+void sum_columns(int64_t K, const float* b, int64_t ldb, int64_t columns, float* sums, bool accumulate) {
+    vfloat part[4][NV] = {};
+    int64_t k = 0;
+    for (; k + 4 <= K; k += 4, b += 4 * ldb) {
+        PYNET_UNROLL
+        for (int way = 0; way < 4; ++way) {
+            PYNET_UNROLL
+            for (int j = 0; j < NV; ++j) part[way][j] += load(b + way * ldb + j * kLanes);
+        }
+    }
+    for (; k < K; ++k, b += ldb) {
+        PYNET_UNROLL
+        for (int j = 0; j < NV; ++j) part[0][j] += load(b + j * kLanes);
+    }
+    for (int j = 0; j < NV; ++j) {
+        const int64_t lanes = columns - j * kLanes;
+        vfloat sum = (part[0][j] + part[1][j]) + (part[2][j] + part[3][j]);
+        if (accumulate) sum += load_lanes(sums + j * kLanes, lanes);
+        store_lanes(sums + j * kLanes, sum, lanes);
+    }
+}
+
 struct Chunk {
     int64_t m0, m1, n0, n1, k0, k1;
     float* c;
     int64_t ldc;
+    float* b_sums;  // or null: another chunk sums these columns
 };
 
 // One block of rows x panels over [k0, k1); `packed_b` is null where the chunk packs for itself.
@@ -175,6 +208,8 @@ void run_chunk(const Gemm& g, const Plan& p, const Layout& l, const Chunk& chunk
                 b = packed_b ? packed_b + (n - p.packed_from * kPanel) * g.K + kb * width : panel;
                 ldb = width;
             }
+            if (chunk.b_sums)
+                (vectors == 1 ? sum_columns<1> : sum_columns<2>)(kc, b, ldb, columns, chunk.b_sums + n, kb > chunk.k0);
             for (int64_t m = chunk.m0; m < chunk.m1; m += kTileRows) {
                 const int64_t rows = minimum(kTileRows, chunk.m1 - m);
                 float* c = chunk.c + m * chunk.ldc + n;
@@ -201,26 +236,27 @@ void run_chunk(const Gemm& g, const Plan& p, const Layout& l, const Chunk& chunk
     }
 }
 
-// C = the partial products in order of K, then bias and activation.
+// C = the partial products in order of K, then bias and activation; likewise the sums of B.
 void add_partials(const Context& context, const Gemm& g, const float* partials, int64_t splits) {
-    const int64_t rows = maximum(1, 4096 / maximum(1, g.N));
-    parallel_for(context, ceil_div(g.M, rows), [&](int64_t chunk, int) {
-        const int64_t m0 = chunk * rows, m1 = minimum(g.M, m0 + rows);
+    const int64_t rows = maximum(1, 4096 / maximum(1, g.N)), all_rows = g.M + (g.b_sums ? 1 : 0);
+    const int64_t step = partial_floats(g);
+    parallel_for(context, ceil_div(all_rows, rows), [&](int64_t chunk, int) {
+        const int64_t m0 = chunk * rows, m1 = minimum(all_rows, m0 + rows);
         for (int64_t m = m0; m < m1; ++m) {
             const float* from = partials + m * g.N;
-            float* c = g.c + m * g.c_row;
+            float* c = m < g.M ? g.c + m * g.c_row : g.b_sums;
             int64_t n = 0;
             for (; n + kLanes <= g.N; n += kLanes) {
                 vfloat sum = load(from + n);
-                for (int64_t s = 1; s < splits; ++s) sum += load(from + s * g.M * g.N + n);
+                for (int64_t s = 1; s < splits; ++s) sum += load(from + s * step + n);
                 store(c + n, sum);
             }
             for (; n < g.N; ++n) {
                 float sum = from[n];
-                for (int64_t s = 1; s < splits; ++s) sum += from[s * g.M * g.N + n];
+                for (int64_t s = 1; s < splits; ++s) sum += from[s * step + n];
                 c[n] = sum;
             }
-            finish_tile(c, g.c_row, 1, g.N, g.bias, g.activation, g.alpha);
+            if (m < g.M) finish_tile(c, g.c_row, 1, g.N, g.bias, g.activation, g.alpha);
         }
     });
 }
@@ -275,6 +311,7 @@ void gemm_packed(int64_t M, int64_t N, int64_t K, const float* a, int64_t lda, c
 }
 
 size_t gemm_workspace(const Gemm& g, int threads) {
+    if (gemm_is_dots(g)) return 0;
     return static_cast<size_t>(layout_of(g, plan_of(g), threads).total) * sizeof(float);
 }
 
@@ -289,8 +326,10 @@ void gemm_pack(const Context& context, const Gemm& g, float* packed) {
 }
 
 void gemm(const Context& context, const Gemm& g) {
-    if (g.M == 0 || g.N == 0) return;
+    if (g.N == 0 || (g.M == 0 && !g.b_sums)) return;
     if (g.K == 0) {  // empty sums
+        if (g.b_sums)
+            for (int64_t n = 0; n < g.N; ++n) g.b_sums[n] = 0.0f;
         parallel_for(context, g.M, [&](int64_t m, int) {
             float* c = g.c + m * g.c_row;
             for (int64_t n = 0; n < g.N; ++n) c[n] = 0.0f;
@@ -298,6 +337,7 @@ void gemm(const Context& context, const Gemm& g) {
         });
         return;
     }
+    if (gemm_is_dots(g)) return gemm_dots(context, g);
     const Plan p = plan_of(g);
     const Layout l = layout_of(g, p, context.threads);
     float* workspace = reinterpret_cast<float*>(context.workspace);
@@ -313,14 +353,16 @@ void gemm(const Context& context, const Gemm& g) {
     parallel_for(context, p.row_blocks * p.panel_blocks * p.splits, [&](int64_t chunk, int thread) {
         const int64_t split = chunk % p.splits, block = chunk / p.splits;
         const int64_t m0 = block % p.row_blocks * p.rows, n0 = block / p.row_blocks * p.panels * kPanel;
+        float* split_c = p.splits > 1 ? partials + split * partial_floats(g) : g.c;
         const Chunk part{m0,
                          minimum(g.M, m0 + p.rows),
                          n0,
                          minimum(g.N, n0 + p.panels * kPanel),
                          split * p.split_k,
                          minimum(g.K, (split + 1) * p.split_k),
-                         p.splits > 1 ? partials + split * g.M * g.N : g.c,
-                         p.splits > 1 ? g.N : g.c_row};
+                         split_c,
+                         p.splits > 1 ? g.N : g.c_row,
+                         m0 > 0 || !g.b_sums ? nullptr : (p.splits > 1 ? split_c + g.M * g.N : g.b_sums)};
         run_chunk(g, p, l, part, packed_b, workspace + l.per_thread + thread * l.thread_floats);
     });
     if (p.splits > 1) add_partials(context, g, partials, p.splits);

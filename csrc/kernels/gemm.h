@@ -1,5 +1,6 @@
 // GEMM for kernels that need one inside a chunk of their own (im2col), and the packing that they share.
 #pragma once
+#include "../context.h"
 #include "tile.h"
 
 namespace pynet {
@@ -16,6 +17,10 @@ PYNET_INLINE void pack_panels(const float* b, int64_t b_row, int64_t b_col, int6
         pack_columns(b + n * b_col, b_row, b_col, K, columns, panel_vectors(columns) * kLanes, dst + n * K);
     }
 }
+
+// Products of a few rows or columns that gemm() leaves to dot products (gemm_dot.cpp); they need no workspace.
+bool gemm_is_dots(const Gemm& g);
+void gemm_dots(const Context& context, const Gemm& g);
 
 // One thread, B already packed panel by panel (pack_panels).
 // C (M, N) = A B, A by rows; then bias and activation.

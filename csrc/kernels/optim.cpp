@@ -1,10 +1,12 @@
-// One optimizer step over all parameters in place: SGD with momentum, Adagrad, RMSprop, Adam and AdamW.
+// One optimizer step over all parameters in place: SGD with momentum, Adagrad, RMSprop, Adam and AdamW. Beside it what
+// is done to all gradients before a step: their norm, scaling, bounds.
 //
 // Layout: elementwise, so that any dense order will do as long as parameter, gradient and state share it.
 // Threads: one parallel region; a chunk is a segment, cut by the caller from the shapes alone.
 // Aliasing: the arrays of a segment must not overlap. Workspace: none.
-// Source: PyTorch's torch.optim formulas in its order of operations; Kingma & Ba 2015 (Adam), Loshchilov &
-// Hutter 2019 (AdamW), Duchi et al. 2011 (Adagrad), Graves 2013 eq. 38-45 (RMSprop, centered).
+// Source: PyTorch's torch.optim formulas in its order of operations; Kingma & Ba 2015 (Adam, with the corrections
+// taken together as at the end of section 2), Loshchilov & Hutter 2019 (AdamW), Duchi et al. 2011 (Adagrad),
+// Graves 2013 eq. 38-45 (RMSprop, centered).
 #include "kernels.h"
 #include "parallel.h"
 
@@ -100,7 +102,7 @@ void adam_segment(const StepSegment& s, const AdamStep& step) {
     float* __restrict first = s.state[0];
     float* __restrict second = s.state[1];
     float* __restrict largest = s.state[2];
-    const float size = step.step_size, correction = step.root_correction, eps = step.eps, decay = step.weight_decay;
+    const float size = step.step_size, eps = step.eps, decay = step.weight_decay;
     const float keep1 = step.keep1, beta1 = step.beta1, beta2 = step.beta2, keep2 = step.keep2;
     const float shrink = step.shrink, sign = step.sign;
     for (int64_t i = 0; i < s.count; ++i) {
@@ -116,11 +118,66 @@ void adam_segment(const StepSegment& s, const AdamStep& step) {
             bound = old > v || old != old ? old : v;  // NaN stays, as in torch.maximum
             largest[i] = bound;
         }
-        param[i] = p - size * m / (root(bound) / correction + eps);
+        param[i] = p - size * m / (root(bound) + eps);
     }
 }
 
+// The sum of term(x) in double precision, kLanes sums side by side that are added in order.
+template <class Term>
+PYNET_INLINE double sum_of(const StepSegment& s, Term term) {
+    double part[kLanes] = {};
+    int64_t i = 0;
+    for (; i + kLanes <= s.count; i += kLanes)
+        for (int j = 0; j < kLanes; ++j) part[j] += term(static_cast<double>(s.param[i + j]));
+    for (int j = 0; i < s.count; ++i, ++j) part[j] += term(static_cast<double>(s.param[i]));
+    double sum = 0;
+    for (int j = 0; j < kLanes; ++j) sum += part[j];
+    return sum;
+}
+
+double largest_of(const StepSegment& s) {
+    float part[kLanes] = {};
+    const auto larger = [](float a, float x) { return x > a || x != x ? x : a; };  // NaN stays
+    int64_t i = 0;
+    for (; i + kLanes <= s.count; i += kLanes)
+        for (int j = 0; j < kLanes; ++j) part[j] = larger(part[j], __builtin_fabsf(s.param[i + j]));
+    for (int j = 0; i < s.count; ++i, ++j) part[j] = larger(part[j], __builtin_fabsf(s.param[i]));
+    float most = 0;
+    for (int j = 0; j < kLanes; ++j) most = larger(most, part[j]);
+    return most;
+}
+
 }  // namespace
+
+// parts[i]: the sum of |x|^order over segment i, or its largest |x| where order is infinite.
+void norm_parts(const Context& context, int64_t count, const StepSegment* segments, double order, double* parts) {
+    parallel_for(context, count, [&](int64_t i, int) {
+        const StepSegment& s = segments[i];
+        if (__builtin_isinf(order))
+            parts[i] = largest_of(s);
+        else if (order == 2)
+            parts[i] = sum_of(s, [](double x) { return x * x; });
+        else if (order == 1)
+            parts[i] = sum_of(s, [](double x) { return __builtin_fabs(x); });
+        else
+            parts[i] = sum_of(s, [order](double x) { return __builtin_pow(__builtin_fabs(x), order); });
+    });
+}
+
+void scale_segments(const Context& context, int64_t count, const StepSegment* segments, float factor) {
+    parallel_for(context, count, [&](int64_t i, int) {
+        float* x = segments[i].param;
+        for (int64_t n = segments[i].count, k = 0; k < n; ++k) x[k] *= factor;
+    });
+}
+
+void clamp_segments(const Context& context, int64_t count, const StepSegment* segments, float low, float high) {
+    parallel_for(context, count, [&](int64_t i, int) {
+        float* x = segments[i].param;
+        for (int64_t n = segments[i].count, k = 0; k < n; ++k)
+            x[k] = x[k] < low ? low : x[k] > high ? high : x[k];  // NaN stays
+    });
+}
 
 void sgd_step(const Context& context, int64_t count, const StepSegment* segments, const SgdStep& step) {
     const bool decay = step.weight_decay != 0.0f;

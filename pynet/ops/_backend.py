@@ -33,7 +33,7 @@ def backend(*arrays: Array | None) -> Any:
             if found is not None and a.dtype != found:
                 refuse_mixed("an operation", found, a.dtype)
             found = a.dtype
-    if found == FLOAT32:
+    if found is FLOAT32 or found == FLOAT32:  # NumPy's own float32 nearly always: the comparison costs more
         return _core
     if found == FLOAT64:
         return reference
@@ -98,8 +98,7 @@ def hwio(a: Array) -> Array:
 
 def io(a: Array) -> Array:
     """A (out, in) weight in kernel order, outputs innermost: itself where it is, else a copy."""
-    t = a.T
-    return a if t.flags.c_contiguous else np.ascontiguousarray(t).T
+    return a if a.flags.f_contiguous else np.asfortranarray(a)
 
 
 def dense(a: Array) -> Array:

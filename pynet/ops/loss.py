@@ -20,6 +20,8 @@ from pynet.ops.reduction import mean, sum
 from pynet.ops.shape import reshape
 from pynet.ops.softmax import from_rows, log_softmax, rows_of
 
+_INT64 = np.dtype(np.int64)
+
 # --- class labels ---------------------------------------------------------------------------------
 
 
@@ -38,7 +40,7 @@ def _labels(name: str, target: Any, input_shape: tuple[int, ...], ignore_index: 
             "one label for"
             " each row of classes"
         )
-    if array.dtype != np.int64:
+    if array.dtype is not _INT64 and array.dtype != _INT64:
         if array.dtype == np.uint64 and array.size and int(array.max()) >= 2**63:
             raise IndexError(f"{name}: label {int(array.max())} is out of range")
         array = array.astype(np.int64)
@@ -70,7 +72,8 @@ def _class_weight(name: str, weight: Any, classes: int) -> Tensor | None:
 
 
 def _scores(name: str, input: Tensor) -> tuple[int, ...]:
-    require_floats(name, input=input)
+    if type(input) is not Tensor or input.dtype.kind != "f":
+        require_floats(name, input=input)
     shape = input.shape
     if not shape:
         raise ValueError(f"{name}: expected input (N, C), (C,) or (N, C, d1, ...), got a 0-d tensor")

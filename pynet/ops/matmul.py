@@ -84,7 +84,7 @@ def _linear_forward(
 ) -> tuple[Array, tuple]:
     rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
     weight = io(weight)
-    out = backend(x, weight, bias).linear_forward(rows, weight, bias, activation, alpha)
+    out = backend(x).linear_forward(rows, weight, bias, activation, alpha)
     saved = (rows, weight, None if activation == "none" else out, x.shape)
     return out if x.ndim == 2 else out.reshape(*x.shape[:-1], weight.shape[0]), saved
 

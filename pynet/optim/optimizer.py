@@ -33,14 +33,14 @@ class Bundle:
 
     __slots__ = ("arrays", "fresh", "grads", "kernels", "parameters", "states", "step")
 
-    def __init__(self, dtype: np.dtype, step: int, fresh: bool, names: tuple[str, ...]) -> None:
+    def __init__(self, array: np.ndarray, step: int, fresh: bool, names: tuple[str, ...]) -> None:
         self.parameters: list[Tensor] = []
         self.arrays: list[np.ndarray] = []
         self.grads: list[np.ndarray] = []
         self.states: dict[str, list[np.ndarray]] = {name: [] for name in names}
         self.step = step
         self.fresh = fresh
-        self.kernels = backend(np.empty(0, dtype))
+        self.kernels = backend(array)
 
 
 class Optimizer:
@@ -126,14 +126,16 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, or fill them with zeros where `set_to_none` is False."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if set_to_none:
-                    parameter.grad = None
-                elif parameter.grad is not None:
-                    before_write()
-                    parameter.grad.array.fill(0)
-                    wrote(parameter.grad)
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        if set_to_none:
+            for parameter in parameters:
+                parameter.grad = None
+            return
+        grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        before_write()
+        for grad in grads:
+            grad.array.fill(0)
+        wrote(*grads)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
@@ -175,24 +177,32 @@ class Optimizer:
     # Gathering.
 
     def _bundles(self, group: dict[str, Any]) -> list[Bundle]:
-        names = self._state_names(group)
+        names, counts = self._state_names(group), self._counts_steps
+        state = self.state
         bundles: dict[Any, Bundle] = {}
+        bundle = None  # the one that the parameter before went into
+        dtype = None
         for parameter in group["params"]:
             grad = parameter.grad
             if grad is None:
                 continue
             array = parameter.array
-            entry = self.state[parameter] if names or self._counts_steps else {}
-            fresh = not all(name in entry for name in names)
-            if fresh:
-                self._create(entry, names, array, group)
+            entry = state[parameter] if names or counts else {}
+            fresh = False
+            for name in names:
+                if name not in entry:
+                    self._create(entry, names, array, group)
+                    fresh = True
+                    break
             step = entry.get("step", 0) + 1
-            if self._counts_steps:
+            if counts:
                 entry["step"] = step
-            key = (array.dtype, step, fresh)
-            bundle = bundles.get(key)
-            if bundle is None:
-                bundle = bundles[key] = Bundle(array.dtype, step, fresh, names)
+            if bundle is None or array.dtype is not dtype or step != bundle.step or fresh is not bundle.fresh:
+                dtype = array.dtype
+                key = (dtype, step, fresh)
+                bundle = bundles.get(key)
+                if bundle is None:
+                    bundle = bundles[key] = Bundle(array, step, fresh, names)
             bundle.parameters.append(parameter)
             bundle.arrays.append(array)
             bundle.grads.append(grad.array)
@@ -211,15 +221,16 @@ class Optimizer:
 
     def _note_writes(self, bundle: Bundle) -> None:
         """``wrote(*bundle.parameters)``, which computes the memory bounds of an array only the first time."""
+        noted = self._noted
         new = []
         for parameter, array in zip(bundle.parameters, bundle.arrays, strict=True):
-            known = self._noted.get(parameter)
-            if known is None or known[0] is not array or known[1] is not parameter._storage:
-                self._noted[parameter] = (array, parameter._storage)
+            storage = parameter._storage
+            known = noted.get(parameter)
+            if known is None or known[0] is not array or known[1] is not storage:
+                noted[parameter] = (array, storage)
                 new.append(parameter)
-        first = bundle.parameters[0]
-        wrote(first, *new)
-        now = first._storage.written
+        wrote(bundle.parameters[0], *new)
+        now = bundle.parameters[0]._storage.written
         for parameter in bundle.parameters:
             parameter._storage.written = now
 

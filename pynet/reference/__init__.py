@@ -44,7 +44,15 @@ from .loss import (
     multi_margin_forward,
 )
 from .norm import batch_norm_backward, batch_norm_forward, batch_norm_statistics
-from .optim import adagrad_step, adam_step, rmsprop_step, sgd_step
+from .optim import (
+    adagrad_step,
+    adam_step,
+    clamp_gradients,
+    gradient_norm,
+    rmsprop_step,
+    scale_gradients,
+    sgd_step,
+)
 from .pool2d import (
     adaptive_avg_pool2d_backward,
     adaptive_avg_pool2d_forward,
@@ -73,6 +81,7 @@ __all__ = [
     "batch_norm_statistics",
     "bce_with_logits_backward",
     "bce_with_logits_forward",
+    "clamp_gradients",
     "conv2d_backward_data",
     "conv2d_backward_weight",
     "conv2d_forward",
@@ -85,6 +94,7 @@ __all__ = [
     "dropout_backward",
     "dropout_forward",
     "exp",
+    "gradient_norm",
     "group_norm_backward",
     "group_norm_forward",
     "linear_backward_data",
@@ -111,6 +121,7 @@ __all__ = [
     "random_uniform",
     "reciprocal",
     "rmsprop_step",
+    "scale_gradients",
     "sgd_step",
     "sin",
     "softmax_backward",

@@ -185,3 +185,30 @@ def adam_step(
             largest = max_exp_avg_sqs[i]
             np.maximum(largest, v, out=largest)
         param -= step_size * (m / (np.sqrt(largest) / root_correction + eps))
+
+
+def gradient_norm(arrays: Arrays, order: float) -> float:
+    """The p-norm of all arrays as one vector, summed in double precision.
+
+    Args:
+        arrays: gradients; none at all have norm 0.
+        order: p, positive; may be inf.
+    """
+    flat = [np.abs(a.ravel(order="K").astype(np.float64)) for a in arrays if a.size]
+    if not flat:
+        return 0.0
+    if math.isinf(order):
+        return float(np.max([np.max(a) for a in flat]))
+    return float(np.sum([np.sum(a**order) for a in flat]) ** (1 / order))
+
+
+def scale_gradients(arrays: Arrays, factor: float) -> None:
+    """All arrays times a number, in place."""
+    for a in arrays:
+        np.multiply(a, a.dtype.type(factor), out=a)
+
+
+def clamp_gradients(arrays: Arrays, low: float, high: float) -> None:
+    """All elements bounded to [low, high], in place."""
+    for a in arrays:
+        np.clip(a, low, high, out=a)

@@ -77,7 +77,8 @@ def test_matmul_broadcasts_batches(isa, rng, shapes):
 )
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(
-    "M, N, K", [(1, 1, 1), (5, 33, 7), (64, 10, 128), (128, 256, 300), (0, 3, 4), (3, 4, 0)]
+    "M, N, K",
+    [(1, 1, 1), (5, 33, 7), (64, 10, 128), (128, 256, 300), (0, 3, 4), (3, 4, 0), (50, 1, 80), (1, 1, 90)],
 )
 def test_linear_forward(isa, same_bits, rng, M, N, K, bias, activation, alpha):
     x = rng.standard_normal((M, K)).astype(np.float32)
@@ -90,7 +91,17 @@ def test_linear_forward(isa, same_bits, rng, M, N, K, bias, activation, alpha):
 
 
 @pytest.mark.parametrize(
-    "M, N, K", [(1, 1, 1), (5, 33, 7), (64, 10, 128), (128, 256, 300), (2000, 20, 24), (0, 3, 4)]
+    "M, N, K",
+    [
+        (1, 1, 1),
+        (5, 33, 7),
+        (64, 10, 128),
+        (128, 256, 300),
+        (2000, 20, 24),
+        (0, 3, 4),
+        (3, 4, 0),
+        (9000, 40, 17),
+    ],
 )
 def test_linear_backward(isa, same_bits, rng, M, N, K):
     x, w, dout = (rng.standard_normal(s).astype(np.float32) for s in [(M, K), (N, K), (M, N)])

@@ -160,3 +160,46 @@ def test_refusals():
         sgd([a], [a])
     with pytest.raises(ValueError, match="step counts from 1, got 0"):
         _core.adam_step([a], [a], [a], [a], None, 0, 0.1, 0.9, 0.99, 1e-8, 0.0, False, False)
+
+
+@pytest.mark.parametrize("order", [0.5, 1.0, 2.0, 3.0, np.inf])
+def test_gradient_norm(isa, same_bits, rng, order):
+    grads = [*arrays(rng), rng.standard_normal((30, 40)).astype(np.float32)[::2, ::3]]
+    got = same_bits(lambda: _core.gradient_norm(grads, order))
+    want = reference.gradient_norm([g.astype(np.float64) for g in grads], order)
+    np.testing.assert_allclose(got, want, rtol=1e-12)
+    assert _core.gradient_norm([], order) == 0
+    for bad in (np.nan, np.inf, -np.inf):
+        grads[-1][3, 3] = bad
+        np.testing.assert_equal(_core.gradient_norm(grads, order), abs(bad))
+
+
+def test_gradients_are_scaled_and_bounded_in_place(isa, same_bits, rng):
+    grads = [*arrays(rng), rng.standard_normal((30, 40)).astype(np.float32)[::2, ::3]]
+    grads[5][0, 0, 0, 0] = np.nan
+
+    def run(name, *arguments):
+        own = [np.array(g, order="K") for g in grads[:-1]]
+        around = np.zeros((30, 40), np.float32)
+        own.append(around[::2, ::3])
+        own[-1][...] = grads[-1]
+        assert getattr(_core, name)(own, *arguments) is None
+        assert not around[1::2].any(), "what lies between the elements of a view was written"
+        return own
+
+    for a, g in zip(same_bits(lambda: run("scale_gradients", 0.3)), grads, strict=True):
+        np.testing.assert_array_equal(a, g * np.float32(0.3))
+    for a, g in zip(same_bits(lambda: run("clamp_gradients", -0.5, 0.25)), grads, strict=True):
+        np.testing.assert_array_equal(a, np.clip(g, np.float32(-0.5), np.float32(0.25)))
+
+
+def test_gradients_that_cannot_be_scaled():
+    a = np.ones(4, np.float32)
+    a.flags.writeable = False
+    for call in (lambda: _core.scale_gradients([a], 2.0), lambda: _core.clamp_gradients([a], 0.0, 0.5)):
+        with pytest.raises(ValueError, match=r"arrays\[0\] is read-only"):
+            call()
+    with pytest.raises(TypeError, match="float64"):
+        _core.gradient_norm([np.ones(3)], 2.0)
+    with pytest.raises(ValueError, match="must be positive"):
+        _core.gradient_norm([a], 0.0)

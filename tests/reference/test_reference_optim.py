@@ -166,3 +166,21 @@ def test_float32_is_kept_and_written_in_place():
 def test_missing_buffers():
     with pytest.raises(ValueError, match="needs a state array for every parameter"):
         reference.sgd_step([np.ones(2)], [np.ones(2)], None, 0.1, 0.9, 0.0, 0.0, False, False, True)
+
+
+def test_gradient_norms_by_hand():
+    arrays = [np.array([[3.0, -4.0]]), np.array(-12.0), np.zeros(0)]
+    assert reference.gradient_norm(arrays, 2.0) == 13
+    assert reference.gradient_norm(arrays, 1.0) == 19
+    assert reference.gradient_norm(arrays, math.inf) == 12
+    assert reference.gradient_norm([], 2.0) == 0
+
+
+def test_gradients_scaled_and_clamped_in_place():
+    a, b = np.array([[3.0, -4.0]]), np.array(-12.0)
+    reference.scale_gradients([a, b], 0.5)
+    np.testing.assert_array_equal(a, [[1.5, -2.0]])
+    assert b == -6
+    reference.clamp_gradients([a, b], -1.0, 1.25)
+    np.testing.assert_array_equal(a, [[1.25, -1.0]])
+    assert b == -1

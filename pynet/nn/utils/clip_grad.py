@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ...autograd import Tensor, before_write, wrote
+from ...ops._backend import backend
 
 
 def clip_grad_norm_(
@@ -42,7 +43,9 @@ def clip_grad_norm_(
     grads = _gradients(parameters)
     if not grads:
         return Tensor(np.zeros((), np.float32))
-    norm = _norm([_norm_of(grad.array, norm_type) for grad in grads], norm_type)
+    groups = _by_dtype(grads)
+    norms = np.array([backend(arrays[0]).gradient_norm(arrays, norm_type) for arrays in groups])
+    norm = float(norms[0]) if len(norms) == 1 else backend(norms).gradient_norm([norms], norm_type)
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(
             f"clip_grad_norm_: the gradients' norm of order {norm_type} is {norm}; nothing was scaled"
@@ -50,8 +53,8 @@ def clip_grad_norm_(
     factor = max_norm / (norm + 1e-6)
     if not factor >= 1:  # a NaN norm makes all gradients NaN, where nobody can overlook it
         before_write()
-        for grad in grads:
-            np.multiply(grad.array, grad.dtype.type(factor), out=grad.array)
+        for arrays in groups:
+            backend(arrays[0]).scale_gradients(arrays, factor)
         wrote(*grads)
     return Tensor(np.array(norm, grads[0].dtype))
 
@@ -66,8 +69,8 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         raise ValueError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")
     grads = _gradients(parameters)
     before_write()
-    for grad in grads:
-        np.clip(grad.array, -clip_value, clip_value, out=grad.array)
+    for arrays in _by_dtype(grads):
+        backend(arrays[0]).clamp_gradients(arrays, -clip_value, clip_value)
     wrote(*grads)
 
 
@@ -76,16 +79,9 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
-def _norm_of(array: np.ndarray, order: float) -> float:
-    if array.size == 0:
-        return 0.0
-    flat = array.ravel(order="K")
-    if math.isinf(order):
-        return float(np.max(np.abs(flat)))
-    if order == 2:  # NumPy's own sum of squares in float64: no BLAS, whose result may depend on its threads
-        return math.sqrt(np.sum(np.square(flat, dtype=np.float64)))
-    return float(np.sum(np.abs(flat.astype(np.float64)) ** order) ** (1 / order))
-
-
-def _norm(norms: list[float], order: float) -> float:
-    return _norm_of(np.array(norms, np.float64), order)
+def _by_dtype(grads: list[Tensor]) -> list[list[np.ndarray]]:
+    """The gradients' arrays, each list of one dtype, for one call of a kernel."""
+    groups: dict[np.dtype, list[np.ndarray]] = {}
+    for grad in grads:
+        groups.setdefault(grad.dtype, []).append(grad.array)
+    return list(groups.values())
