@@ -26,6 +26,7 @@ MEASURED_IN = {
     "softmax": "loss",
     "runtime": None,  # memory and threads
     "profile": None,
+    "group_norm": "norm",
     "reduce": "elementwise",
 }
 
