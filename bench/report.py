@@ -116,7 +116,7 @@ def section(result: dict[str, Any]) -> str:
     others = "CPU used by others {:.0%} before, {:.0%} after".format(*result["others"])
     facts = [
         f"{result['date']}; {where['model']}, {where['cores']} cores, {where['vectors']}; {where['system']}",
-        *result["versions"].values(),
+        *dict.fromkeys(result["versions"].values()),
         f"{result['rounds']} rounds; {others}",
     ]
     if result["peak_gflops"]:
