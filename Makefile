@@ -82,8 +82,9 @@ bench-kernels: $(VENV)/dev.stamp
 # Interpreters for the peers, each of which must not meet the others; docs/performance.md says which variable
 # names which.
 peers: | $(BIN)/python
-	$(PYTHON) -m venv $(VENV)/torch && $(VENV)/torch/bin/pip install -q torch onnx onnxscript numpy \
-	  --extra-index-url https://download.pytorch.org/whl/cpu
+	$(PYTHON) -m venv $(VENV)/torch
+	$(VENV)/torch/bin/pip install -q torch --index-url https://download.pytorch.org/whl/cpu
+	$(VENV)/torch/bin/pip install -q onnx numpy
 	$(PYTHON) -m venv $(VENV)/keras && $(VENV)/keras/bin/pip install -q tensorflow-cpu "jax[cpu]" keras
 	$(PYTHON) -m venv $(VENV)/onnx && $(VENV)/onnx/bin/pip install -q onnxruntime openvino numpy
 

@@ -22,9 +22,9 @@ from bench.timing import geometric_mean
 
 HEAD = """# Benchmarks
 
-Written by `python -m bench` (`make bench`); do not edit. Times are medians in milliseconds; pynet and its peers
-run in separate processes, in turn. Ratio: the median of the fastest peer (bold) divided by pynet's, so above 1
-pynet is faster; in brackets the quartiles over rounds. GFLOP/s and share of peak are pynet's; the
+Written by `python -m bench` (`make bench`); do not edit. Times are medians in milliseconds; pynet and its
+peers run in separate processes, in turn. Ratio: the median of the fastest peer (bold) divided by pynet's, so
+above 1 pynet is faster; in brackets the quartiles over rounds. GFLOP/s and share of peak are pynet's; the
 peak is a loop of fused multiply-adds on registers, measured in the same run.
 """
 
