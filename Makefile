@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCES := $(shell find csrc cmake -type f 2>/dev/null) CMakeLists.txt pyproject.toml
 
-.PHONY: help demo test test-slow lint format bench bench-sweep stubs wheel clean prerequisites
+.PHONY: help demo test test-slow lint format bench bench-sweep bench-peers bench-gate bench-kernels peers stubs wheel clean prerequisites
 
 help:
 	@echo "make demo       build, train on real images, show the result"
@@ -13,6 +13,9 @@ help:
 	@echo "make test-slow  the long tests too"
 	@echo "make lint       ruff, clang-format, mypy, stub drift"
 	@echo "make bench      figures beside PyTorch into bench/RESULTS.md (PYNET_TORCH_PYTHON names its python)"
+	@echo "make bench-peers  training steps beside Keras and bf16, inference beside onnxruntime and OpenVINO"
+	@echo "make bench-gate  training steps against the stored ratios to PyTorch; fails where one fell"
+	@echo "make bench-kernels  Google Benchmark programs of the kernels, in build/bench/csrc/bench"
 	@echo "make bench-sweep  two hundred random convolution layers beside PyTorch, ten minutes a thread count"
 	@echo "make wheel      a wheel in dist/"
 
@@ -69,10 +72,19 @@ bench-peers: $(VENV)/dev.stamp
 bench-gate: $(VENV)/dev.stamp
 	$(BIN)/python -m bench gate
 
-# Interpreters for the peers that have none: PYNET_KERAS_PYTHON=.venv/keras/bin/python and so on.
+# Needs Google Benchmark: apt install libbenchmark-dev
+bench-kernels: $(VENV)/dev.stamp
+	$(BIN)/python -m pip install -q "pybind11>=3"
+	$(BIN)/cmake -S . -B build/bench -DPYNET_BENCH=ON -DPython_EXECUTABLE=$(abspath $(BIN))/python \
+	  -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir)
+	$(BIN)/cmake --build build/bench -j --target bench_gemm bench_conv2d bench_memory
+
+# Interpreters for the peers, each of which must not meet the others; docs/performance.md says which variable
+# names which.
 peers: | $(BIN)/python
-	$(PYTHON) -m venv $(VENV)/torch && $(VENV)/torch/bin/pip install -q torch onnx onnxscript numpy \
-	  --extra-index-url https://download.pytorch.org/whl/cpu
+	$(PYTHON) -m venv $(VENV)/torch
+	$(VENV)/torch/bin/pip install -q torch --index-url https://download.pytorch.org/whl/cpu
+	$(VENV)/torch/bin/pip install -q onnx numpy
 	$(PYTHON) -m venv $(VENV)/keras && $(VENV)/keras/bin/pip install -q tensorflow-cpu "jax[cpu]" keras
 	$(PYTHON) -m venv $(VENV)/onnx && $(VENV)/onnx/bin/pip install -q onnxruntime openvino numpy
 

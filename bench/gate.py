@@ -36,22 +36,25 @@ def measure(session: Session, index: int) -> float | None:
     return rows[0]["ratio"]["value"] if rows and "ratio" in rows[0] else None
 
 
+def perf(*program: str, **environment: str) -> int | None:
+    """Instructions that a program executed, outside the kernel; None where `perf` cannot count them."""
+    command = ["perf", "stat", "-x", ",", "-e", "instructions:u", *program]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
+        )
+    except OSError:
+        return None
+    return parse_count(done.stderr) if done.returncode == 0 else None
+
+
 def instructions(net: str) -> float | None:
     """Instructions of one training step on one thread; None where `perf` cannot count them."""
-    counts = []
-    for steps in STEPS:
-        program = [sys.executable, "-m", "bench.gate", net, str(steps)]
-        command = ["perf", "stat", "-x", ",", "-e", "instructions:u", *program]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        try:
-            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-        except OSError:
-            return None
-        count = parse_count(done.stderr)
-        if done.returncode != 0 or count is None:
-            return None
-        counts.append(count)
-    return (counts[1] - counts[0]) / (STEPS[1] - STEPS[0])
+    if perf("true") is None:
+        return None
+    programs = [(sys.executable, "-m", "bench.gate", net, str(steps)) for steps in STEPS]
+    few, many = (perf(*program, OMP_NUM_THREADS="1") for program in programs)
+    return None if few is None or many is None else (many - few) / (STEPS[1] - STEPS[0])
 
 
 def parse_count(text: str) -> int | None:

@@ -121,7 +121,7 @@ class Onnx(Framework):
         self.lib = lib
 
     def versions(self) -> dict[str, str]:
-        return {self.mode: self.lib.__version__, **super().versions()}
+        return {self.mode: self.lib.__version__.split("-")[0], **super().versions()}
 
     def array(self, tensor: Any) -> np.ndarray:
         return np.asarray(tensor)

@@ -61,7 +61,8 @@ def steps(results: Results, pyplot: Any) -> Any:
         axes.bar(at, values, width * 0.92, color=color, label=_threads(section))
         axes.errorbar(at, values, [low, high], fmt="none", ecolor="black", elinewidth=1, capsize=3)
     axes.axhline(1, color="black", linewidth=1)
-    axes.text(len(names) - 0.45, 1.03, "PyTorch", ha="right", va="bottom", fontsize=9)
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    axes.text(len(names) - 0.38, 1, "PyTorch", ha="left", va="center", fontsize=9)
     short = [name.replace(" (CIFAR stem)", "").replace(" 784-256-128-10", "") for name in names]
     axes.set_xticks(range(len(names)), short)
     axes.set_ylabel("times as fast as PyTorch's best mode")
@@ -99,7 +100,8 @@ def gemm(results: Results, pyplot: Any) -> Any:
     sizes = sorted({n for line in axes.lines for n in line.get_xdata()})
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(int(n)) for n in sizes])
-    axes.set_ylim(0, None)
+    axes.axhline(100, color="black", linewidth=1, linestyle=":")
+    axes.set_ylim(0, 1.05 * max(100, axes.get_ylim()[1]))
     axes.set_xlabel("n, of an n x n x n product")
     axes.set_ylabel("% of the measured peak")
     axes.set_title("Matrix products")
@@ -132,7 +134,7 @@ def algorithms(results: Results, pyplot: Any) -> Any:
         axes.minorticks_off()
         axes.set_ylim(0, None)
         if section["peak_gflops"]:
-            axes.axhline(section["peak_gflops"], color="black", linewidth=1, linestyle=":")
+            axes.axhline(section["peak_gflops"], color="black", linewidth=1, linestyle=":", label="peak")
         axes.set_xlabel({"channels": "channels", "kernel": "kernel side"}[family])
         axes.set_title(title, fontsize=10)
     both[0].set_ylabel(f"GFLOP/s of the direct algorithm, {_threads(section)}")

@@ -22,8 +22,8 @@ from bench.timing import geometric_mean
 
 HEAD = """# Benchmarks
 
-Written by `python -m bench` (`make bench`); do not edit. Times are medians in milliseconds; pynet and PyTorch
-run in separate processes, in turn. Ratio: the median of PyTorch's fastest mode (bold) divided by pynet's, so
+Written by `python -m bench` (`make bench`); do not edit. Times are medians in milliseconds; pynet and its
+peers run in separate processes, in turn. Ratio: the median of the fastest peer (bold) divided by pynet's, so
 above 1 pynet is faster; in brackets the quartiles over rounds. GFLOP/s and share of peak are pynet's; the
 peak is a loop of fused multiply-adds on registers, measured in the same run.
 """
@@ -116,7 +116,7 @@ def section(result: dict[str, Any]) -> str:
     others = "CPU used by others {:.0%} before, {:.0%} after".format(*result["others"])
     facts = [
         f"{result['date']}; {where['model']}, {where['cores']} cores, {where['vectors']}; {where['system']}",
-        *result["versions"].values(),
+        *dict.fromkeys(result["versions"].values()),
         f"{result['rounds']} rounds; {others}",
     ]
     if result["peak_gflops"]:

@@ -39,7 +39,7 @@ NAMES = (
 LONG = ("peers", "inference", "sweep")  # run where they are named
 PEAK_TRIES = 15
 # The pause before a turn: longer than any OpenMP runtime spins in here, see processes.py.
-SETTLE_SECONDS = 0.03
+SETTLE_SECONDS = 0.05
 # Two frameworks that compute the same thing agree to this, in the mean absolute value of the result.
 CHECK_TOLERANCE = 1e-3
 # Beside another busy process spinning threads wait for their time slice: medians jump to 8, 16, 24 ms.

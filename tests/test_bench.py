@@ -26,6 +26,7 @@ MEASURED_IN = {
     "softmax": "loss",
     "runtime": None,  # memory and threads
     "profile": None,
+    "group_norm": "norm",
     "reduce": "elementwise",
 }
 
@@ -280,6 +281,16 @@ def test_the_gate_reads_perf_and_knows_when_it_counts_nothing():
     assert gate.parse_count("123456,,instructions:u,99,100.00,,\n") == 123456
     assert gate.parse_count("<not supported>,,instructions:u,0,100.00,,\n") is None
     assert gate.parse_count("") is None
+
+
+def test_the_gate_counts_the_instructions_of_a_step(monkeypatch):
+    def perf(*program: str, **environment: str) -> int:
+        return 100 if program == ("true",) else 1000 + 7 * int(program[-1])
+
+    monkeypatch.setattr(gate, "perf", perf)
+    assert gate.instructions("mlp") == 7.0
+    monkeypatch.setattr(gate, "perf", lambda *program, **environment: None)
+    assert gate.instructions("mlp") is None
 
 
 def test_the_gate_measures_a_fallen_net_twice_and_fails(tmp_path, monkeypatch, capsys):

@@ -225,6 +225,16 @@ def test_the_table():
     assert totals("forward", "backward") == sorted(totals("forward", "backward"), reverse=True)
 
 
+def test_a_compiled_module_is_one_record():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
+    x = normal(2, 3, 8, 8)
+    compiled = pynet.inference(model, x)
+    with pynet.profile() as p:
+        compiled(x)
+    (r,) = p.records
+    assert r.name == "inference_plan" and 0 < r.kernel <= r.duration and r.shapes == ((2, 3, 8, 8),)
+
+
 def test_an_empty_block_has_a_table():
     with pynet.profile() as p:
         pass

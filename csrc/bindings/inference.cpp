@@ -396,6 +396,9 @@ void InferencePlan::convert(const Context& context, const py::array& a, float* t
 }
 
 py::list InferencePlan::run(const std::vector<py::array>& inputs) {
+    profile::Frame frame("inference_plan");  // its steps are kernels of one call
+    if (frame.is_open())
+        for (const py::array& a : inputs) frame.add_argument(a);
     require(inputs.size() == inputs_.size(),
             "InferencePlan: " + std::to_string(inputs.size()) + " inputs, expected " + std::to_string(inputs_.size()));
     std::unique_ptr<State> state = acquire();
