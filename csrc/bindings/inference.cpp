@@ -32,6 +32,21 @@ Op op_of(const std::string& name, std::initializer_list<std::pair<const char*, O
     throw py::value_error("InferencePlan: no operation is called \"" + name + "\"");
 }
 
+// The level's own choice, but where a few pixels meet many weights: there an algorithm that prepares its weights at
+// every call does little else, and one that packs them once wins.
+int choose(const Kernels& k, Conv2d conv) {
+    const Conv2dShape& s = conv.shape;
+    const int preferred = conv.algorithm = k.conv2d_choose(conv);
+    const bool few = s.N * s.OH() * s.OW() <= 48 && s.KH * s.KW * s.Cg() * s.F >= 64 * 1024;
+    if (!few || k.conv2d_packed_bytes(conv) > 0) return preferred;
+    int found = preferred;
+    for (int i = 0; k.conv2d_algorithm_name(i); ++i) {
+        conv.algorithm = i;
+        if (k.conv2d_can(conv, i) && k.conv2d_packed_bytes(conv) > 0) found = i;
+    }
+    return found;
+}
+
 // The smallest count of floats that holds every element reached by these sizes and strides.
 int64_t extent(const Sizes& sizes, const Sizes& strides) {
     require(sizes.size() == strides.size() && sizes.size() <= 64, "InferencePlan: sizes and strides differ in rank");
@@ -138,7 +153,7 @@ void InferencePlan::add_conv2d(Place x, const Sizes& x_shape, const py::array& w
     const int64_t count = s.N * s.OH() * s.OW() * s.F;
     check(x, count_of(x_shape));
     check(out, count);
-    conv.algorithm = kernels_.conv2d_choose(conv);
+    conv.algorithm = choose(kernels_, conv);
     float* packed = pack(kernels_.conv2d_packed_bytes(conv));
     if (packed) kernels_.conv2d_pack(Context{1, nullptr}, conv, packed);
     conv.packed = packed;
