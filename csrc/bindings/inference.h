@@ -12,10 +12,11 @@
 
 namespace pynet {
 
-struct Place {
-    int buffer;
-    int64_t offset;
-};
+using Place = std::pair<int, int64_t>;
+
+inline int64_t aligned(int64_t floats) { return (floats + 15) / 16 * 16; }
+// The product of sizes, checked.
+int64_t count_of(const Sizes& shape);
 
 class InferencePlan {
 public:
@@ -26,18 +27,21 @@ public:
 
     int add_constant(const py::array& a);  // the number of its buffer
     void add_conv2d(Place x, const Sizes& x_shape, const py::array& weight, const OptionalArray& bias, Pair stride,
-                    Pair padding, Pair dilation, int64_t groups, Activation activation, float alpha, Place out);
-    void add_linear(Place x, int64_t rows, const py::array& weight, const OptionalArray& bias, Activation activation,
-                    float alpha, Place out);
+                    Pair padding, Pair dilation, int64_t groups, const std::string& activation, float alpha, Place out);
+    void add_linear(Place x, int64_t rows, const py::array& weight, const OptionalArray& bias,
+                    const std::string& activation, float alpha, Place out);
     void add_affine(Place x, int64_t rows, int64_t C, const OptionalArray& mean, const OptionalArray& var,
                     const OptionalArray& weight, const OptionalArray& bias, double eps, std::optional<Place> residual,
-                    Activation activation, float alpha, Place out);
+                    const std::string& activation, float alpha, Place out);
+    // x (N, rows, C) in memory.
+    void add_group_norm(Place x, int64_t N, int64_t rows, int64_t C, int64_t groups, const OptionalArray& weight,
+                        const OptionalArray& bias, double eps, Place out);
     void add_max_pool2d(Place x, const Sizes& x_shape, Pair kernel, Pair stride, Pair padding, Pair dilation,
                         bool ceil_mode, Place out);
     void add_avg_pool2d(Place x, const Sizes& x_shape, Pair kernel, Pair stride, Pair padding, bool ceil_mode,
                         bool count_include_pad, Place out);
     void add_adaptive_avg_pool2d(Place x, const Sizes& x_shape, Pair output_size, Place out);
-    void add_activation(Place x, int64_t count, Activation activation, float alpha, Place out);
+    void add_activation(Place x, int64_t count, const std::string& activation, float alpha, Place out);
     void add_unary(const std::string& op, Place x, int64_t count, Place out);
     // Sizes and strides (in elements, not negative) in the memory order of out, which is dense.
     void add_binary(const std::string& op, const Sizes& sizes, Place a, const Sizes& a_strides, Place b,

@@ -202,6 +202,19 @@ def _batch_norm(to: Lowering, node: Node) -> None:
     to.add("affine", arguments, reads, out, _activated(name, node))
 
 
+@_rule("group_norm")
+def _group_norm(to: Lowering, node: Node) -> None:
+    shape, a = node.output.shape, node.attributes
+    if len(shape) not in (2, 4):
+        refuse(node, "has neither two nor four axes")
+    x = to.dense(node.inputs[0])
+    weight, bias = _constants(node, node.inputs[1:3])
+    out = to.operands[node.output] = to.new(shape)
+    n, c, *maps = shape
+    arguments = (x, n, math.prod(maps), c, a["groups"], weight, bias, a["eps"], out)
+    to.add("group_norm", arguments, [x], out, "group_norm")
+
+
 @_rule("max_pool2d")
 def _max_pool2d(to: Lowering, node: Node) -> None:
     x, a = to.dense(node.inputs[0]), node.attributes

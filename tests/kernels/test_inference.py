@@ -117,3 +117,34 @@ def test_calls_at_once_do_not_disturb_each_other(rng):
     for t in threads:
         t.join()
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "filters", "kernel", "stride", "groups"),
+    [
+        ((1, 96, 5, 5), 80, 3, 1, 1),  # few pixels, many weights
+        ((2, 33, 4, 4), 300, 3, 1, 1),
+        ((1, 260, 3, 3), 270, 3, 2, 1),
+        ((1, 300, 4, 4), 250, 1, 1, 1),
+        ((1, 128, 6, 6), 128, 3, 1, 2),
+        ((1, 20, 19, 18), 37, 3, 1, 1),
+        ((3, 24, 12, 12), 40, 3, 2, 1),
+        ((1, 3, 20, 20), 17, 5, 1, 1),
+        ((2, 24, 9, 9), 24, 3, 1, 24),
+    ],
+)
+def test_convolutions_with_weights_packed_ahead(
+    isa, same_bits, rng, x_shape, filters, kernel, stride, groups
+):
+    x = rng.standard_normal(x_shape).astype(np.float32)
+    w = rng.standard_normal((filters, x_shape[1] // groups, kernel, kernel)).astype(np.float32)
+    bias = rng.standard_normal(filters).astype(np.float32)
+    geometry = ((stride, stride), (1, 1), (1, 1), groups)
+    exact = reference.conv2d_forward(
+        x.astype(np.float64), w.astype(np.float64), bias.astype(np.float64), *geometry, "relu", 0.0, "auto"
+    )
+    plan = _core.InferencePlan(0, [x_shape], [exact.shape])
+    plan.add_conv2d(IN, x_shape, w, bias, *geometry, "relu", 0.0, OUT)
+    w[...] = np.nan  # the plan has its own by now, or the array that it keeps is another
+    out = same_bits(lambda: plan.run([x])[0])
+    np.testing.assert_allclose(out, exact, rtol=1e-4, atol=2e-5 * np.abs(exact).max())
