@@ -11,7 +11,7 @@ from pynet.ops.activation import absorb_activation, activate, activation_of
 from pynet.ops.pool2d import MAX_POOL2D
 from pynet.ops.shape import pad, squeeze, unsqueeze
 
-ALGORITHMS = ("auto", "direct", "im2col")
+ALGORITHMS = ("auto", "direct", "im2col", "winograd2", "winograd4", "fft")
 _algorithm: ContextVar[str] = ContextVar("pynet_conv_algorithm", default="auto")
 
 
@@ -19,9 +19,12 @@ class conv_algorithm:
     """Context manager: convolutions inside, and their gradients, use one algorithm.
 
     Args:
-        name: "auto" (the fastest known for the shape), "direct" or "im2col".
+        name: "auto" (the fastest known for the shape); "direct" or "im2col" for any convolution; "winograd2" or
+            "winograd4" for 3x3 with stride 1; "fft" for kernels up to 64x64 with stride 1.
     Raises:
         ValueError: an unknown name; inside, when the algorithm cannot do a convolution.
+    Source:
+        Winograd: Lavin & Gray 2016. FFT: Mathieu, Henaff & LeCun 2014. docs/convolution.md compares them.
     """
 
     def __init__(self, name: str) -> None:
