@@ -19,8 +19,8 @@ class conv_algorithm:
     """Context manager: convolutions inside, and their gradients, use one algorithm.
 
     Args:
-        name: "auto" (the fastest known for the shape); "direct" or "im2col" for any convolution; "winograd2" or
-            "winograd4" for 3x3 with stride 1; "fft" for kernels up to 64x64 with stride 1.
+        name: "auto" (the fastest known for the shape); "direct" or "im2col" for any convolution; "winograd2"
+            or "winograd4" for 3x3 with stride 1; "fft" for kernels up to 64x64 with stride 1.
     Raises:
         ValueError: an unknown name; inside, when the algorithm cannot do a convolution.
     Source:
