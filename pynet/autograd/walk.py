@@ -131,9 +131,12 @@ class _Walk:
                 shape, dtype = array.shape, array.dtype
                 # A custom backward may return what it saved: that must not become a leaf's gradient. Only
                 # such an array is held, so that everything else saved is released here.
+                root = _root(gradient) if isinstance(gradient.base, _ndarray) else gradient
                 for a in saved:
-                    if type(a) is _ndarray and (a is gradient or _share(a, gradient)):
-                        self.hold(gradient)
+                    if type(a) is _ndarray and (
+                        a is root or (isinstance(a.base, _ndarray) and _root(a) is root)
+                    ):
+                        self.held[id(root)] = root
             if gradient.shape != shape or (gradient.dtype is not dtype and gradient.dtype != dtype):
                 _refuse_gradient(operation.name, i, gradient, shape, dtype)
             self.deliver(edge, gradient)
@@ -224,11 +227,6 @@ def _root(array: Any) -> Any:
     while isinstance(base, _ndarray):
         array, base = base, base.base
     return array
-
-
-def _share(a: Array, b: Array) -> bool:
-    """Whether two arrays show the same memory: never where both are new ones."""
-    return (isinstance(a.base, _ndarray) or isinstance(b.base, _ndarray)) and _root(a) is _root(b)
 
 
 def _filled(node: Node, slots: list[Array | None]) -> tuple[Array | None, ...]:
