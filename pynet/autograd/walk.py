@@ -35,7 +35,7 @@ class _Walk:
         self.useful = useful  # of `grad`: nodes that a target can be reached from
         self.found: dict[int, Array] = {}
         self.heap: list[tuple[int, Node]] = []
-        # A gradient for each output; a tuple of two summands where the operation takes two.
+        # A gradient for each output; a list of two summands where the operation takes two.
         self.at_nodes: dict[Node, list[Any]] = {}
         self.at_leaves: dict[Tensor, Array] = {}
         # What was summed here belongs to the walk and may be added into; everything else may be shared with
@@ -59,7 +59,7 @@ class _Walk:
         if waiting is None:
             slots[index] = gradient
         elif node.operation.takes_two:
-            slots[index] = (self._total(edge, waiting), gradient)
+            slots[index] = [self._total(edge, waiting), gradient]
         else:
             slots[index] = self._sum(edge, waiting, gradient)
 
@@ -72,7 +72,7 @@ class _Walk:
 
     def _total(self, key: Any, waiting: Any) -> Array:
         """What waits at one place as one gradient, be it two summands."""
-        return self._sum(key, *waiting) if type(waiting) is tuple else waiting
+        return self._sum(key, *waiting) if type(waiting) is list else waiting
 
     def run(self) -> None:
         """Walks; the profiler lists what runs meanwhile as backward."""
