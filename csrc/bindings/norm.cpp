@@ -75,30 +75,57 @@ py::array batch_norm_forward(const py::array& x, const py::array& mean, const py
     return out;
 }
 
+// The gradient of the output: an array, or a list of two summands. The list is emptied, so that nobody but the caller
+// holds them.
+std::vector<py::array> summands(const py::object& dout, const py::array& x) {
+    std::vector<py::array> found;
+    if (!py::isinstance<py::list>(dout)) {
+        found.push_back(activation_input(dout.cast<py::array>(), x, "batch_norm backward: dout"));
+        return found;
+    }
+    require(py::len(dout) == 2, "batch_norm backward: dout is a list of " + std::to_string(py::len(dout)) +
+                                    " arrays, expected an array or two summands");
+    for (const py::handle summand : dout)
+        found.push_back(activation_input(summand.cast<py::array>(), x, "batch_norm backward: a summand of dout"));
+    dout.attr("clear")();
+    return found;
+}
+
 std::tuple<py::array, py::array, py::array, OptionalArray> batch_norm_backward(
-    const py::array& dout_in, const OptionalArray& dout2_in, const py::array& x, const OptionalArray& out_in,
-    const py::array& mean, const py::array& var, const OptionalArray& weight, const OptionalArray& bias, double eps,
+    const py::object& dout_in, const py::array& x, const OptionalArray& out_in, const py::array& mean,
+    const py::array& var, const OptionalArray& weight, const OptionalArray& bias, double eps,
     const std::string& activation, float alpha, bool training, bool needs_residual) {
     const Checked a = checked(x, mean, var, weight, bias, eps, activation, alpha);
-    const py::array dout = activation_input(dout_in, a.x, "batch_norm backward: dout");
-    OptionalArray dout2, out;
-    if (dout2_in) dout2 = activation_input(*dout2_in, a.x, "batch_norm backward: dout2");
+    std::vector<py::array> dout = summands(dout_in, a.x);
+    OptionalArray out;
     if (out_in) out = activation_input(*out_in, a.x, "batch_norm backward: out");
-    const py::array dx = new_array(shape_of(a.x), Order::nhwc), dweight = new_array({a.norm.C}),
-                    dbias = new_array({a.norm.C});
-    OptionalArray dresidual;
+    const py::array dweight = new_array({a.norm.C}), dbias = new_array({a.norm.C});
+    OptionalArray dx, dresidual;
     if (needs_residual) dresidual = new_array(shape_of(a.x), Order::nhwc);
-    const BatchNormGradients gradients{floats(dout),
-                                       floats(dout2),
-                                       floats(out),
-                                       mutable_floats(dx),
-                                       mutable_floats(dweight),
-                                       mutable_floats(dbias),
-                                       dresidual ? mutable_floats(*dresidual) : nullptr,
-                                       training};
-    run(a.norm.rows, a.norm.C,
-        [&](const Context& context) { dispatch::kernels().batch_norm_backward(context, a.norm, gradients); });
-    return {dx, dweight, dbias, dresidual};
+    BatchNormGradients g{floats(dout[0]),
+                         dout.size() > 1 ? floats(dout[1]) : nullptr,
+                         floats(out),
+                         nullptr,
+                         mutable_floats(dweight),
+                         mutable_floats(dbias),
+                         dresidual ? mutable_floats(*dresidual) : nullptr,
+                         training};
+    const bool sum_is_stored = dout.size() > 1 && needs_residual;
+    const auto allocate = [&] {
+        dx = new_array(shape_of(a.x), Order::nhwc);
+        g.dx = mutable_floats(*dx);
+    };
+    if (!sum_is_stored) allocate();
+    run(a.norm.rows, a.norm.C, [&](const Context& context) {
+        dispatch::kernels().batch_norm_backward_sums(context, a.norm, g);
+        if (sum_is_stored) {  // dx may have the memory of a summand
+            const py::gil_scoped_acquire gil;
+            dout.clear();
+            allocate();
+        }
+        dispatch::kernels().batch_norm_backward_apply(context, a.norm, g);
+    });
+    return {*dx, dweight, dbias, dresidual};
 }
 
 }  // namespace

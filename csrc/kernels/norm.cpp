@@ -179,14 +179,20 @@ void forward(const Context& context, const BatchNorm& b, const Wide& w, const fl
     });
 }
 
-// One value for each column of a wide row.
+// One value for each column of a wide row; the first backward pass leaves them to the second.
 struct Coefficients {
-    const float* mean;
-    const float* scale;
-    const float* bias;
-    const float* inverse;   // of the deviation, for the sums
-    const float* constant;  // for dx, as is the slope
-    const float* slope;
+    float *mean, *scale, *bias;
+    float* constant;  // for dx, as is the slope
+    float* slope;
+    float* inverse;  // of the deviation, for the sums; in the constant's place
+
+    Coefficients(const Workspace& space, const Wide& w)
+        : mean(space.coefficient),
+          scale(mean + w.columns),
+          bias(scale + w.columns),
+          constant(bias + w.columns),
+          slope(constant + w.columns),
+          inverse(constant) {}
 };
 
 // The gradient before the activation: the summands of dout, times the activation's slope. read(p) gives the vector of
@@ -369,20 +375,14 @@ void batch_norm_forward(const Context& context, const BatchNorm& b, float* out) 
     });
 }
 
-void batch_norm_backward(const Context& context, const BatchNorm& b, const BatchNormGradients& gradients) {
+void batch_norm_backward_sums(const Context& context, const BatchNorm& b, const BatchNormGradients& g) {
     const Wide w = wide_of(b.rows, b.C);
     const Workspace space(context, w);
-    float* mean = space.coefficient;
-    float* scale = mean + w.columns;
-    float* bias = scale + w.columns;
-    float* constant = bias + w.columns;  // first the inverse deviation
-    float* slope = constant + w.columns;
-    const Coefficients k{mean, scale, bias, constant, constant, slope};
-    repeat(w, b.C, mean, [&](int64_t c) { return b.mean[c]; });
-    repeat(w, b.C, scale, [&](int64_t c) { return static_cast<float>(scale_of(b, c)); });
-    repeat(w, b.C, bias, [&](int64_t c) { return b.bias ? b.bias[c] : 0.0f; });
-    repeat(w, b.C, constant, [&](int64_t c) { return static_cast<float>(inverse_deviation(b, c)); });
-    BatchNormGradients g = gradients;
+    const Coefficients k(space, w);
+    repeat(w, b.C, k.mean, [&](int64_t c) { return b.mean[c]; });
+    repeat(w, b.C, k.scale, [&](int64_t c) { return static_cast<float>(scale_of(b, c)); });
+    repeat(w, b.C, k.bias, [&](int64_t c) { return b.bias ? b.bias[c] : 0.0f; });
+    repeat(w, b.C, k.inverse, [&](int64_t c) { return static_cast<float>(inverse_deviation(b, c)); });
     with_gate(b.activation, g.out, [&](auto tag, auto from_x) {
         backward_sums<decltype(tag)::value, decltype(from_x)::value == 1>(context, b, g, w, space, k);
     });
@@ -394,11 +394,17 @@ void batch_norm_backward(const Context& context, const BatchNorm& b, const Batch
         g.dweight[c] = static_cast<float>(dweight[c]);
     }
     const double share = 1.0 / static_cast<double>(maximum(1, b.rows));
-    repeat(w, b.C, constant, [&](int64_t c) { return static_cast<float>(scale_of(b, c) * dbias[c] * share); });
-    repeat(w, b.C, slope, [&](int64_t c) {
+    repeat(w, b.C, k.constant, [&](int64_t c) { return static_cast<float>(scale_of(b, c) * dbias[c] * share); });
+    repeat(w, b.C, k.slope, [&](int64_t c) {
         return static_cast<float>(scale_of(b, c) * inverse_deviation(b, c) * dweight[c] * share);
     });
-    if (g.dresidual) {  // sums and slopes are in it
+}
+
+void batch_norm_backward_apply(const Context& context, const BatchNorm& b, const BatchNormGradients& gradients) {
+    const Wide w = wide_of(b.rows, b.C);
+    const Coefficients k(Workspace(context, w), w);
+    BatchNormGradients g = gradients;
+    if (g.dresidual) {  // sum and slope are in it
         g.dout = g.dresidual;
         g.dout2 = nullptr;
     }

@@ -15,7 +15,13 @@ from pynet.autograd.tensors import Tensor, wrap
 _new = object.__new__
 
 
-def record(operation: Operation, inputs: tuple[Tensor | None, ...], **attributes: Any) -> Any:
+def record(
+    operation: Operation,
+    inputs: tuple[Tensor | None, ...],
+    result: Tensor | None = None,
+    /,
+    **attributes: Any,
+) -> Any:
     """Runs an operation, announces it and, when a gradient may be asked for, puts it on the tape.
 
     Where an input is pending and its operation can absorb this one, the result is pending in turn.
@@ -23,6 +29,7 @@ def record(operation: Operation, inputs: tuple[Tensor | None, ...], **attributes
     Args:
         operation: what to run.
         inputs: Tensors, or None for an optional input that is absent.
+        result: the Tensor that waits for the one output; a new one by default.
         attributes: handed to forward and backward by name.
     Returns:
         One Tensor, or a tuple of them when the forward returns a tuple.
@@ -42,11 +49,13 @@ def record(operation: Operation, inputs: tuple[Tensor | None, ...], **attributes
     out, saved = operation.forward(*arrays, **attributes)
     if type(out) is tuple:
         return _record_outputs(operation, inputs, attributes, out, saved)
-    result = _new(Tensor)
+    if result is None:
+        result = _new(Tensor)
+        result._node = result._grad = result._hooks = None
+        result._output_index = 0
+        result._requires_grad = False
     result._array = out
-    result._pending = result._node = result._grad = result._hooks = None
-    result._output_index = 0
-    result._requires_grad = False
+    result._pending = None
     storage: Storage = inputs[0]._storage if operation.view else Storage()  # type: ignore[union-attr]
     result._storage = storage
     if grad_mode.get() and operation.backward is not None:
@@ -227,15 +236,16 @@ class Pending:
             if self.source is not None and not self.source.vanished():
                 operation, before, after, attributes = self.apart  # type: ignore[misc]
                 inputs = (*before, self.source.run(), *after)
-            before_mode = grad_mode.get()
-            if before_mode is self.recording:
-                result = record(operation, inputs, **attributes)
+            owner = self.owner()
+            mode = grad_mode.get()
+            if mode is self.recording:
+                result = record(operation, inputs, owner, **attributes)
             else:
                 grad_mode.set(self.recording)
                 try:
-                    result = record(operation, inputs, **attributes)
+                    result = record(operation, inputs, owner, **attributes)
                 finally:
-                    grad_mode.set(before_mode)
+                    grad_mode.set(mode)
             self.inputs, self.source, self.apart = (), None, None
             self.result = result
         return result

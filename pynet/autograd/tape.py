@@ -30,8 +30,8 @@ class Operation:
         backward: `backward(dout, saved, needs, **attributes)` -> tuple with one gradient an input, None where
             `needs` is False. None for an operation without gradient. With several outputs `dout` is a tuple.
         view: the output may share memory with the first input.
-        takes_two: the backward also takes a gradient as a tuple of two summands, and so spares their sum. For
-            an operation with one output.
+        takes_two: the backward also takes a gradient as a list of two summands, which it may empty, and so
+            spares their sum. For an operation with one output.
         absorb: `absorb(pending, name, others, attributes)` -> the one operation, inputs, attributes and shape
             that stand for `pending`, whose operation this is, and operation `name` with these attributes on
             its result and on the other inputs; None where there is none. See `Pending`.

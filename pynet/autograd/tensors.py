@@ -168,16 +168,8 @@ class Tensor:
 
     def _settle(self) -> Array:
         """Runs work that was put off."""
-        pending = self._pending
-        if pending is not None:
-            result = pending.run()
-            self._node, self._output_index, self._storage = (
-                result._node,
-                result._output_index,
-                result._storage,
-            )
-            self._array = result._array
-            self._pending = None
+        if self._pending is not None:
+            self._pending.run()
         return self._array
 
     def _edge(self) -> Any:

@@ -35,7 +35,7 @@ class _Walk:
         self.useful = useful  # of `grad`: nodes that a target can be reached from
         self.found: dict[int, Array] = {}
         self.heap: list[tuple[int, Node]] = []
-        # A gradient for each output; a tuple of two summands where the operation takes two.
+        # A gradient for each output; a list of two summands where the operation takes two.
         self.at_nodes: dict[Node, list[Any]] = {}
         self.at_leaves: dict[Tensor, Array] = {}
         # What was summed here belongs to the walk and may be added into; everything else may be shared with
@@ -59,7 +59,7 @@ class _Walk:
         if waiting is None:
             slots[index] = gradient
         elif node.operation.takes_two:
-            slots[index] = (self._total(edge, waiting), gradient)
+            slots[index] = [self._total(edge, waiting), gradient]
         else:
             slots[index] = self._sum(edge, waiting, gradient)
 
@@ -72,7 +72,7 @@ class _Walk:
 
     def _total(self, key: Any, waiting: Any) -> Array:
         """What waits at one place as one gradient, be it two summands."""
-        return self._sum(key, *waiting) if type(waiting) is tuple else waiting
+        return self._sum(key, *waiting) if type(waiting) is list else waiting
 
     def run(self) -> None:
         """Walks; the profiler lists what runs meanwhile as backward."""
@@ -131,9 +131,12 @@ class _Walk:
                 shape, dtype = array.shape, array.dtype
                 # A custom backward may return what it saved: that must not become a leaf's gradient. Only
                 # such an array is held, so that everything else saved is released here.
+                root = _root(gradient) if isinstance(gradient.base, _ndarray) else gradient
                 for a in saved:
-                    if type(a) is _ndarray and (a is gradient or _share(a, gradient)):
-                        self.hold(gradient)
+                    if type(a) is _ndarray and (
+                        a is root or (isinstance(a.base, _ndarray) and _root(a) is root)
+                    ):
+                        self.held[id(root)] = root
             if gradient.shape != shape or (gradient.dtype is not dtype and gradient.dtype != dtype):
                 _refuse_gradient(operation.name, i, gradient, shape, dtype)
             self.deliver(edge, gradient)
@@ -224,11 +227,6 @@ def _root(array: Any) -> Any:
     while isinstance(base, _ndarray):
         array, base = base, base.base
     return array
-
-
-def _share(a: Array, b: Array) -> bool:
-    """Whether two arrays show the same memory: never where both are new ones."""
-    return (isinstance(a.base, _ndarray) or isinstance(b.base, _ndarray)) and _root(a) is _root(b)
 
 
 def _filled(node: Node, slots: list[Array | None]) -> tuple[Array | None, ...]:

@@ -146,5 +146,6 @@ def linear(
         raise ValueError(f"linear: bias is {bias.shape}, weight {ws} needs ({ws[0]},)")
     name, number = activation_of("linear", activation, alpha)
     fused = name if activation is None or is_fusion_enabled() else "none"
-    out = put_off(LINEAR, (x, weight, bias), (*xs[:-1], ws[0]), dtype, activation=fused, alpha=number)
+    shape = (xs[0], ws[0]) if len(xs) == 2 else (*xs[:-1], ws[0])
+    out = put_off(LINEAR, (x, weight, bias), shape, dtype, activation=fused, alpha=number)
     return out if fused is name else activate(out, name, number)

@@ -50,20 +50,18 @@ def _forward(
 def _backward(
     dout: Any, saved: tuple, needs: tuple, eps: float, training: bool, activation: str, alpha: float
 ) -> tuple:
-    dout, dout2 = dout if type(dout) is tuple else (dout, None)
-    dx, dweight, dbias, dresidual = backend(dout).batch_norm_backward(
-        _maps(dout),
-        None if dout2 is None else _maps(dout2),
-        *saved,
-        eps,
-        activation,
-        alpha,
-        training,
-        needs[5],
+    if type(dout) is list:
+        shape, summands = dout[0].shape, [_maps(d) for d in dout]
+        dout.clear()  # they may make room on the way
+        dout = summands
+    else:
+        shape, dout = dout.shape, _maps(dout)
+    dx, dweight, dbias, dresidual = backend(saved[0]).batch_norm_backward(
+        dout, *saved, eps, activation, alpha, training, needs[5]
     )
-    if dout.ndim != 4:
-        dx = dx.reshape(dout.shape)
-        dresidual = None if dresidual is None else dresidual.reshape(dout.shape)
+    if len(shape) != 4:
+        dx = dx.reshape(shape)
+        dresidual = None if dresidual is None else dresidual.reshape(shape)
     return (
         dx if needs[0] else None,
         None,

@@ -70,8 +70,7 @@ def batch_norm_forward(
 
 
 def batch_norm_backward(
-    dout: np.ndarray,
-    dout2: np.ndarray | None,
+    dout: np.ndarray | list[np.ndarray],
     x: np.ndarray,
     out: np.ndarray | None,
     mean: np.ndarray,
@@ -87,8 +86,7 @@ def batch_norm_backward(
     """Return the gradients of `batch_norm_forward`.
 
     Args:
-        dout: (N, C, H, W), gradient of the output.
-        dout2: a second summand of that gradient, or None.
+        dout: (N, C, H, W), gradient of the output; or a list of two summands of it.
         x: the input.
         out: the output, which the activation's gradient needs; None, where no residual was added: it is
             computed again.
@@ -105,11 +103,10 @@ def batch_norm_backward(
     Returns:
         dx (N, C, H, W), dweight (C,), dbias (C,), dresidual (N, C, H, W) or None.
     """
-    if dout2 is not None:
-        dout = dout + dout2
+    total = dout[0] + dout[1] if isinstance(dout, list) else dout
     if out is None:
         out = batch_norm_forward(x, mean, var, weight, bias, eps, None, activation, alpha)
-    dsum = activation_backward(dout, out, activation, alpha)
+    dsum = activation_backward(total, out, activation, alpha)
     scale = x.dtype.type(1) / np.sqrt(var + x.dtype.type(eps))
     xhat = (x - _per_channel(mean)) * _per_channel(scale)
     dbias = dsum.sum(axis=(0, 2, 3))

@@ -107,7 +107,7 @@ def test_backward(isa, same_bits, rng, shape, training, activation):
 
             def run(module, dout, x, out, mean, var, w, needs_residual=needs_residual):
                 return module.batch_norm_backward(
-                    dout, None, x, out, mean, var, w, None, 1e-3, activation, alpha, training, needs_residual
+                    dout, x, out, mean, var, w, None, 1e-3, activation, alpha, training, needs_residual
                 )
 
             got = same_bits(lambda run=run, w=w: run(_core, dout, x, out, mean, var, w))
@@ -145,17 +145,17 @@ def test_backward_of_summands_and_without_the_output(isa, same_bits, rng, shape,
         out = _core.batch_norm_forward(x, mean, var, w, b, 1e-3, None, activation, alpha)
         settings = (mean, var, w, b, 1e-3, activation, alpha, training)
         for needs_residual in (False, True):
-            want = _core.batch_norm_backward(_core.add(dout, dout2), None, x, out, *settings, needs_residual)
+            want = _core.batch_norm_backward(_core.add(dout, dout2), x, out, *settings, needs_residual)
             for given in (out, None):
                 got = same_bits(
                     lambda given=given, settings=settings, needs_residual=needs_residual: (
-                        _core.batch_norm_backward(dout, dout2, x, given, *settings, needs_residual)
+                        _core.batch_norm_backward([dout, dout2], x, given, *settings, needs_residual)
                     )
                 )
                 same(got, want)
             same(
-                _core.batch_norm_backward(dout, None, x, None, *settings, needs_residual),
-                _core.batch_norm_backward(dout, None, x, out, *settings, needs_residual),
+                _core.batch_norm_backward(dout, x, None, *settings, needs_residual),
+                _core.batch_norm_backward(dout, x, out, *settings, needs_residual),
             )
 
 
@@ -193,10 +193,12 @@ def test_refusals():
     with pytest.raises(ValueError, match='activation "swish" is none of'):
         _core.batch_norm_forward(x, v, v, None, None, 1e-5, None, "swish", 0.0)
     with pytest.raises(ValueError, match="dout has shape"):
-        _core.batch_norm_backward(x[:1], None, x, x, v, v, None, None, 1e-5, "relu", 0.0, True, False)
-    with pytest.raises(ValueError, match="dout2 has shape"):
-        _core.batch_norm_backward(x, x[:1], x, x, v, v, None, None, 1e-5, "relu", 0.0, True, False)
+        _core.batch_norm_backward(x[:1], x, x, v, v, None, None, 1e-5, "relu", 0.0, True, False)
+    with pytest.raises(ValueError, match="dout is a list of 3 arrays"):
+        _core.batch_norm_backward([x, x, x], x, x, v, v, None, None, 1e-5, "relu", 0.0, True, False)
+    with pytest.raises(ValueError, match="a summand of dout has shape"):
+        _core.batch_norm_backward([x, x[:1]], x, x, v, v, None, None, 1e-5, "relu", 0.0, True, False)
     with pytest.raises(ValueError, match="out has shape"):
-        _core.batch_norm_backward(x, None, x, x[:1], v, v, None, None, 1e-5, "relu", 0.0, True, False)
+        _core.batch_norm_backward(x, x, x[:1], v, v, None, None, 1e-5, "relu", 0.0, True, False)
     with pytest.raises(TypeError, match="float64"):
         _core.batch_norm_statistics(x.astype(np.float64))

@@ -66,17 +66,17 @@ def test_gradients(rng, check_gradient, training, affine, activation, shape):
     out = forward(x, weight, bias, residual)
     scale, shift = (weight, bias) if affine else (None, None)
     settings = (*statistics(x), scale, shift, EPS, activation, 0.5, training, True)
-    dx, dweight, dbias, dresidual = reference.batch_norm_backward(dout, None, x, out, *settings)
+    dx, dweight, dbias, dresidual = reference.batch_norm_backward(dout, x, out, *settings)
     for a, b in zip(
-        reference.batch_norm_backward(dout - residual, residual, x, out, *settings),
+        reference.batch_norm_backward([dout - residual, residual], x, out, *settings),
         (dx, dweight, dbias, dresidual),
         strict=True,
     ):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
     plain = reference.batch_norm_forward(x, *settings[:5], None, activation, 0.5)
     for a, b in zip(
-        reference.batch_norm_backward(dout, None, x, None, *settings),
-        reference.batch_norm_backward(dout, None, x, plain, *settings),
+        reference.batch_norm_backward(dout, x, None, *settings),
+        reference.batch_norm_backward(dout, x, plain, *settings),
         strict=True,
     ):
         np.testing.assert_array_equal(a, b)
@@ -91,6 +91,6 @@ def test_gradients(rng, check_gradient, training, affine, activation, shape):
 
 def test_residual_gradient_is_optional_and_its_own_array(rng):
     x, dout = rng.standard_normal((2, 2, 3, 2, 2))
-    arguments = (dout, None, x, x, *reference.batch_norm_statistics(x), None, None, EPS, "none", 0.0, True)
+    arguments = (dout, x, x, *reference.batch_norm_statistics(x), None, None, EPS, "none", 0.0, True)
     assert reference.batch_norm_backward(*arguments, False)[3] is None
     assert not np.shares_memory(reference.batch_norm_backward(*arguments, True)[3], dout)
