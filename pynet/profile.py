@@ -65,8 +65,8 @@ class profile:
     """Records every operation of the native core while a `with` block runs.
 
     Fusion stays on and results keep their bits: the recorder sits below the operations, around the kernel
-    calls. A recorded call takes some 0.2 us longer; outside of a block the cost is too small to measure.
-    float64 runs on NumPy and is not recorded.
+    calls. A recorded call takes a few tenths of a microsecond longer; outside of a block the cost is too
+    small to measure. float64 runs on NumPy and is not recorded.
 
     All threads are recorded. Blocks may be nested, and several threads may have one at a time: all share one
     recorder, and each block gets the calls of all threads that ended while it was open. The same object may
