@@ -204,6 +204,21 @@ def test_random_graphs():
         check(settled(Forward(forward)), example(2), rtol=1e-4)
 
 
+@pytest.mark.parametrize("level", _core.isa_levels())
+@pytest.mark.parametrize(
+    ("channels", "filters", "size", "stride", "groups"),
+    [(40, 70, 1, 1, 1), (24, 33, 1, 2, 1), (16, 40, 5, 1, 1), (24, 60, 3, 2, 3), (20, 20, 3, 1, 20)],
+)
+def test_packed_weights_of_a_convolution(level, channels, filters, size, stride, groups):
+    before = _core.isa()
+    _core._set_isa(level)
+    try:
+        layer = nn.Conv2d(channels, filters, size, stride=stride, padding=size // 2, groups=groups)
+        check(layer.eval(), example(3, (channels, 9, 10)))
+    finally:
+        _core._set_isa(before)
+
+
 def test_several_inputs():
     class Two(nn.Module):
         def forward(self, x, y):
