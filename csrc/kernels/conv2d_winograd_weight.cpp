@@ -37,7 +37,9 @@ WeightPlan weight_plan(const Maps& t, int threads) {
     WeightPlan p;
     p.v_row = round_up(t.SC, kLanes), p.d_row = round_up(t.DC, kLanes);
     p.parts = minimum(16, maximum(t.tiles / 64, minimum(8, t.tiles / 32)));
-    p.shared = t.SC * t.DC > 128 * 128 || p.parts < 8;
+    // A part must have tiles enough to repay its dU: fetched and stored again by every chunk, then brought to dw.
+    const int64_t weights = t.SC * t.DC;
+    p.shared = weights > 128 * 128 || t.tiles < (weights > 64 * 64 ? 512 : 256);
     const int64_t tile_bytes = X * (p.v_row + p.d_row) * 4;
     if (p.shared) {
         p.parts = 1;
