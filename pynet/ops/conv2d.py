@@ -11,7 +11,7 @@ from pynet.ops.activation import absorb_activation, activate, activation_of
 from pynet.ops.pool2d import MAX_POOL2D
 from pynet.ops.shape import pad, squeeze, unsqueeze
 
-ALGORITHMS = ("auto", "direct", "im2col", "winograd2", "winograd4")
+ALGORITHMS = ("auto", "direct", "im2col", "winograd2", "winograd4", "fft")
 _algorithm: ContextVar[str] = ContextVar("pynet_conv_algorithm", default="auto")
 
 
@@ -19,13 +19,15 @@ class conv_algorithm:
     """Context manager: convolutions inside, and their gradients, use one algorithm.
 
     Args:
-        name: "auto" (the fastest known for the shape), "direct", "im2col", or "winograd2" and "winograd4",
-            Winograd's F(2x2, 3x3) and F(4x4, 3x3), for 3x3 kernels with stride 1, dilation 1, one group and
-            padding up to 2. From 16 channels on their root mean square errors are at most 2 and 7 times
-            those of "direct" in the output and the gradient of x, 2.5 and 10 times in the gradient of the
-            weight. "auto" takes them where they are faster.
+        name: "auto" (the fastest known for the shape); "direct" or "im2col", for any convolution; "winograd2"
+            or "winograd4", Winograd's F(2x2, 3x3) and F(4x4, 3x3), for 3x3 kernels with stride 1, dilation 1, one
+            group and padding up to 2: from 16 channels on their root mean square errors are at most 2 and 7
+            times those of "direct" in the output and the gradient of x, 2.5 and 10 times in the gradient of the
+            weight; "fft", for kernels up to 64x64 with stride and dilation 1, mostly more exact than "direct".
     Raises:
         ValueError: an unknown name; inside, when the algorithm cannot do a convolution.
+    Source:
+        Winograd: Lavin & Gray 2016. FFT: Mathieu, Henaff & LeCun 2014. docs/convolution.md compares them.
     """
 
     def __init__(self, name: str) -> None:

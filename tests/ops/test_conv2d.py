@@ -130,7 +130,7 @@ def test_gradient_of_the_bias_alone(make):
     assert bias.grad.tolist() == [8.0] * 3
 
 
-@pytest.mark.parametrize("algorithm", ["auto", "direct", "im2col"])
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "im2col", "winograd2", "winograd4", "fft"])
 def test_algorithms_agree(algorithm, make, check_float32):
     x, weight = make(2, 3, 6, 6), make(4, 3, 3, 3)
     with pynet.conv_algorithm(algorithm):
