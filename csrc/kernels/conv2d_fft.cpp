@@ -226,7 +226,7 @@ bool can(const Conv2d& c) {
     return s.KH <= 64 && s.KW <= 64 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1;
 }
 
-// Cycles, roughly: a vector's multiply-add takes one, transforms what was measured.
+// In multiply-adds of a vector, roughly. What a transform takes, and the start of three parallel steps, was measured.
 double cost(const Conv2d& c, int64_t T) {
     const Conv2dShape& s = c.shape;
     if (s.KH > T || s.KW > T) return 1e300;
@@ -234,11 +234,11 @@ double cost(const Conv2d& c, int64_t T) {
     const int64_t tiles =
         s.N * ceil_div(back ? s.H : s.OH(), T - s.KH + 1) * ceil_div(back ? s.W : s.OW(), T - s.KW + 1);
     const int64_t in = ceil_div(s.Cg(), kLanes), out = ceil_div(s.Fg(), kLanes);
-    const double transform = T == 16 ? 3000 : T == 32 ? 14000 : 65000;
-    const int64_t transforms = tiles * (in + out) + (back ? s.Fg() * in : s.Cg() * out);
-    const int64_t products = tiles * (T / 2 + 1) * T * 4 * (back ? s.Fg() * in : s.Cg() * out);
+    const double transform = T == 16 ? 3500 : T == 32 ? 20000 : 130000, start = 50000;
+    const int64_t weights = back ? s.Fg() * in : s.Cg() * out;  // vectors at one position
+    const int64_t transforms = tiles * (in + out) + weights, products = tiles * (T / 2 + 1) * T * 4 * weights;
     return static_cast<double>(s.groups) *
-           (static_cast<double>(transforms) * transform + static_cast<double>(products));
+           (static_cast<double>(transforms) * transform + static_cast<double>(products) + start);
 }
 
 int tile_size(const Conv2d& c) {
@@ -246,7 +246,15 @@ int tile_size(const Conv2d& c) {
     return small <= middle && small <= large ? 16 : middle <= large ? 32 : 64;
 }
 
-bool prefer(const Conv2d&) { return false; }
+// Where it clearly beats the direct sum without its idle lanes: an infinity or a NaN spreads over a tile here, and
+// rounding errors follow the tile's largest values, which small gains do not repay. 3x3 is Winograd's.
+bool prefer(const Conv2d& c) {
+    const Conv2dShape& s = c.shape;
+    if (s.KH * s.KW <= 9) return false;
+    const double direct = static_cast<double>(s.N * s.OH() * s.OW()) *
+                          static_cast<double>(minimum(s.KH, s.H) * minimum(s.KW, s.W) * s.Cg() * s.F) / kLanes;
+    return 1.5 * cost(c, tile_size(c)) <= direct;
+}
 
 size_t workspace(const Conv2d& c, int threads) {
     const int T = tile_size(c);

@@ -59,7 +59,7 @@ def test_rounding(isa, case):
 
 
 def test_small_values_beside_large_ones():
-    """The error follows the largest values of a tile: what is far from them in the map keeps only its share."""
+    """The error follows the largest values of a tile, wherever they lie in it."""
     case = ConvCase(1, 8, 24, 24, 8, 9, 9, padding=(4, 4))
     x, w, _ = operands(case)
     x[:, :, 0, 0] *= 1e4
