@@ -142,7 +142,37 @@ def algorithms(results: Results, pyplot: Any) -> Any:
     return figure
 
 
-PICTURES = {"steps": steps, "gemm": gemm, "algorithms": algorithms}
+def kernels(results: Results, pyplot: Any) -> Any:
+    """Lines: milliseconds of each convolution algorithm by kernel size."""
+    section = _sections(results, "algorithms")[0]
+    found = [
+        (int(m[1]), row)
+        for row in section["rows"]
+        if (m := re.match(r"kernel: .* \d+x\d+x(\d+)x", row["case"]))
+    ]
+    figure, axes = pyplot.subplots(figsize=(6, 3.8))
+    colors = pyplot.get_cmap("tab10")
+    for i, name in enumerate(("direct", "im2col", "fft", "winograd4")):
+        line = sorted((x, 1e3 * row["times"]["pynet"]["median"]) for x, row in found if row["pass"] == name)
+        axes.plot(*zip(*line, strict=True), marker="o", markersize=4, color=colors(i), label=name)
+    ticks = sorted({x for x, _ in found})
+    axes.set_yscale("log")
+    axes.set_xticks(ticks, [str(x) for x in ticks])
+    axes.set_xlabel("kernel side")
+    axes.set_ylabel(f"ms, forward, {_threads(section)}")
+    axes.set_title("16 images, 32 channels to 32, 32x32 maps", fontsize=10)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+# Picture: the benchmark that it shows, and who draws it.
+PICTURES = {
+    "steps": ("steps", steps),
+    "gemm": ("gemm", gemm),
+    "algorithms": ("algorithms", algorithms),
+    "kernels": ("algorithms", kernels),
+}
 
 
 def main(source: Path = ROOT / "bench" / "results.json", folder: Path = FOLDER) -> int:
@@ -150,9 +180,9 @@ def main(source: Path = ROOT / "bench" / "results.json", folder: Path = FOLDER) 
     results: Results = json.loads(source.read_text()) if source.exists() else {}
     pyplot = _style()
     drawn = 0
-    for name, draw in PICTURES.items():
-        if not _sections(results, name):
-            print(f"{name}: not in {source.name}, left out")
+    for name, (bench, draw) in PICTURES.items():
+        if not _sections(results, bench):
+            print(f"{name}: {bench} is not in {source.name}, left out")
             continue
         folder.mkdir(parents=True, exist_ok=True)
         figure = draw(results, pyplot)
