@@ -15,7 +15,7 @@
 // Depthwise convolutions multiply value by value: conv2d_fft_depthwise.cpp.
 // Layout: (N, H, W, C), weights (KH, KW, Cg, F). Threads: tiles, positions, panels, by shape alone. Aliasing: none.
 #include "conv2d.h"
-#include "fft.h"
+#include "fft_maps.h"
 #include "fft_products.h"
 #include "gemm.h"
 #include "parallel.h"
@@ -28,14 +28,8 @@ constexpr int64_t kGap = 16;                           // floats between positio
 constexpr int64_t kBlockBytes = int64_t{2} << 20;      // of tiles and their products
 constexpr int64_t kSpectrumBytes = int64_t{48} << 20;  // of transformed weights or their gradients
 
-// The source map is cut into tiles. Forward and backward-data write the destination map; backward-weight reads it as
-// the gradient. `pad` may be negative, where backward-data meets more padding than the kernel reaches.
-struct Plan {
-    const float* source;
-    float* destination;
-    int64_t SH, SW, SC, DH, DW, DC, pad_h, pad_w;  // SC, DC: channels of all groups
-    int64_t K, N;                                  // channels of a group: summed over (or rows of dW), produced
-    int64_t out_h, out_w, tiles_h, tiles_w, tiles;
+struct Plan : FftMaps {
+    int64_t K, N;                             // channels of a group: summed over (or rows of dW), produced
     int64_t block, columns;                   // tiles and outputs held at once
     int64_t plane, tile_row;                  // floats of a tile's real part, of both
     int64_t v_stride, p_stride, u_stride;     // between positions: tiles, products or gradients, weights
@@ -47,13 +41,8 @@ Plan plan_of(const Conv2d& c, int threads) {
     const Conv2dShape& s = c.shape;
     const bool back = c.pass == ConvPass::backward_data;
     Plan p;
-    p.source = back ? c.out : c.x, p.destination = back ? c.x : c.out;
-    p.SH = back ? s.OH() : s.H, p.SW = back ? s.OW() : s.W, p.SC = back ? s.F : s.C;
-    p.DH = back ? s.H : s.OH(), p.DW = back ? s.W : s.OW(), p.DC = back ? s.C : s.F;
-    p.pad_h = back ? s.KH - 1 - s.pad_h : s.pad_h, p.pad_w = back ? s.KW - 1 - s.pad_w : s.pad_w;
+    static_cast<FftMaps&>(p) = fft_maps(c, T);
     p.K = back ? s.Fg() : s.Cg(), p.N = back ? s.Cg() : s.Fg();
-    p.out_h = T - s.KH + 1, p.out_w = T - s.KW + 1;
-    p.tiles_h = ceil_div(p.DH, p.out_h), p.tiles_w = ceil_div(p.DW, p.out_w), p.tiles = s.N * p.tiles_h * p.tiles_w;
     constexpr int64_t X = kPositions<T>;
     p.columns = minimum(round_up(p.N, kLanes), maximum(1, kSpectrumBytes / (X * p.K * 2 * kLanes * 4)) * kLanes);
     p.plane = round_up(p.K, kLanes), p.tile_row = 2 * p.plane;
@@ -71,35 +60,13 @@ Plan plan_of(const Conv2d& c, int threads) {
     return p;
 }
 
-struct Tile {
-    int64_t n, y, x;  // image, first destination row and column
-};
-
-PYNET_INLINE Tile tile_at(const Plan& p, int64_t index) {
-    return {index / (p.tiles_h * p.tiles_w), index / p.tiles_w % p.tiles_h * p.out_h, index % p.tiles_w * p.out_w};
-}
-
-// The T x T source pixels, from channel c on, of which `lanes` exist.
-template <int T>
-PYNET_INLINE Window source_window(const Plan& p, const Tile& t, int64_t c, int64_t lanes) {
-    const int64_t y = t.y - p.pad_h, x = t.x - p.pad_w;
-    return {p.source + ((t.n * p.SH + y) * p.SW + x) * p.SC + c,
-            p.SW * p.SC,
-            p.SC,
-            maximum(0, -y),
-            minimum(T, p.SH - y),
-            maximum(0, -x),
-            minimum(T, p.SW - x),
-            lanes};
-}
-
 // Tiles [first, first + count) of a group's source into V.
 template <int T>
 void transform_tiles(const Context& context, const Plan& p, int64_t group, int64_t first, int64_t count, float* own) {
     const int64_t vectors = p.plane / kLanes;
     parallel_for(context, count * vectors, [&](int64_t chunk, int thread) {
         const int64_t i = chunk / vectors, c = chunk % vectors * kLanes;
-        const Window window = source_window<T>(p, tile_at(p, first + i), group * p.K + c, minimum(kLanes, p.K - c));
+        const Window window = source_window(p, T, tile_at(p, first + i), group * p.K + c, minimum(kLanes, p.K - c));
         transform<T>(window, own + p.scratch + thread * transform_scratch(T), own + p.v + i * p.tile_row + c,
                      p.v_stride, p.plane);
     });
@@ -148,17 +115,8 @@ void run_maps(const Context& context, const Conv2d& conv) {
                 });
                 parallel_for(context, count * panels, [&](int64_t chunk, int thread) {
                     const int64_t i = chunk / panels, n = chunk % panels * kLanes, c = group * p.N + n0 + n;
-                    const Tile t = tile_at(p, first + i);
-                    const Target target = {p.destination + ((t.n * p.DH + t.y) * p.DW + t.x) * p.DC + c,
-                                           p.DW * p.DC,
-                                           p.DC,
-                                           minimum(p.out_h, p.DH - t.y),
-                                           minimum(p.out_w, p.DW - t.x),
-                                           minimum(kLanes, columns - n),
-                                           0.25f / (T * T),
-                                           back || !conv.bias ? nullptr : conv.bias + c,
-                                           back ? Activation::none : conv.activation,
-                                           conv.alpha};
+                    const Target target =
+                        destination_target(p, T, conv, tile_at(p, first + i), c, minimum(kLanes, columns - n));
                     inverse_transform<T>(own + p.p + (n * p.block + i * kLanes) * 2, p.p_stride, kLanes,
                                          own + p.scratch + thread * transform_scratch(T), target);
                 });
@@ -180,16 +138,8 @@ void run_weight(const Context& context, const Conv2d& conv) {
                 transform_tiles<T>(context, p, group, first, count, own);
                 parallel_for(context, count * panels, [&](int64_t chunk, int thread) {
                     const int64_t i = chunk / panels, n = chunk % panels * kLanes;
-                    const Tile t = tile_at(p, first + i);
-                    const Window window = {
-                        p.destination + ((t.n * p.DH + t.y) * p.DW + t.x) * p.DC + group * p.N + n0 + n,
-                        p.DW * p.DC,
-                        p.DC,
-                        0,
-                        minimum(p.out_h, p.DH - t.y),
-                        0,
-                        minimum(p.out_w, p.DW - t.x),
-                        minimum(kLanes, columns - n)};
+                    const Window window =
+                        gradient_window(p, tile_at(p, first + i), group * p.N + n0 + n, minimum(kLanes, columns - n));
                     transform<T>(window, own + p.scratch + thread * transform_scratch(T),
                                  own + p.p + (n * p.block + i * kLanes) * 2, p.p_stride, kLanes);
                 });
@@ -202,17 +152,8 @@ void run_weight(const Context& context, const Conv2d& conv) {
             }
             parallel_for(context, panels * p.K, [&](int64_t chunk, int thread) {
                 const int64_t n = chunk / p.K * kLanes, k = chunk % p.K;
-                const int64_t step = s.Cg() * s.F;
-                const Target target = {conv.weight + k * s.F + group * s.Fg() + n0 + n,
-                                       s.KW * step,
-                                       step,
-                                       s.KH,
-                                       s.KW,
-                                       minimum(kLanes, columns - n),
-                                       0.25f / (T * T),
-                                       nullptr,
-                                       Activation::none,
-                                       0.0f};
+                const Target target = weight_target(s, T, conv.weight + k * s.F + group * s.Fg() + n0 + n, s.Cg() * s.F,
+                                                    minimum(kLanes, columns - n));
                 inverse_transform<T>(own + p.u + (n * p.K + k * kLanes) * 2, p.u_stride, kLanes,
                                      own + p.scratch + thread * transform_scratch(T), target);
             });
@@ -233,8 +174,12 @@ double cost(const Conv2d& c, int64_t T) {
     const bool back = c.pass == ConvPass::backward_data;
     const int64_t tiles =
         s.N * ceil_div(back ? s.H : s.OH(), T - s.KH + 1) * ceil_div(back ? s.W : s.OW(), T - s.KW + 1);
-    const int64_t in = ceil_div(s.Cg(), kLanes), out = ceil_div(s.Fg(), kLanes);
     const double transform = T == 16 ? 3500 : T == 32 ? 20000 : 130000, start = 50000;
+    if (is_depthwise(s)) {
+        const int64_t vectors = ceil_div(s.C, kLanes);
+        return 0.7 * static_cast<double>(vectors * (2 * tiles + 1)) * transform + start;  // spectra lie close together
+    }
+    const int64_t in = ceil_div(s.Cg(), kLanes), out = ceil_div(s.Fg(), kLanes);
     const int64_t weights = back ? s.Fg() * in : s.Cg() * out;  // vectors at one position
     const int64_t transforms = tiles * (in + out) + weights, products = tiles * (T / 2 + 1) * T * 4 * weights;
     return static_cast<double>(s.groups) *
@@ -258,6 +203,7 @@ bool prefer(const Conv2d& c) {
 
 size_t workspace(const Conv2d& c, int threads) {
     const int T = tile_size(c);
+    if (is_depthwise(c.shape)) return fft_depthwise_workspace(c, T, threads);
     const Plan p = T == 16 ? plan_of<16>(c, threads) : T == 32 ? plan_of<32>(c, threads) : plan_of<64>(c, threads);
     return static_cast<size_t>(p.total) * sizeof(float);
 }
@@ -272,7 +218,10 @@ void run_tiles(const Context& context, const Conv2d& c) {
 
 void run(const Context& context, const Conv2d& c) {
     const int T = tile_size(c);
-    T == 16 ? run_tiles<16>(context, c) : T == 32 ? run_tiles<32>(context, c) : run_tiles<64>(context, c);
+    if (is_depthwise(c.shape))
+        fft_depthwise(context, c, T);
+    else
+        T == 16 ? run_tiles<16>(context, c) : T == 32 ? run_tiles<32>(context, c) : run_tiles<64>(context, c);
 }
 
 }  // namespace

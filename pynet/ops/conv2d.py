@@ -19,11 +19,11 @@ class conv_algorithm:
     """Context manager: convolutions inside, and their gradients, use one algorithm.
 
     Args:
-        name: "auto" (the fastest known for the shape), "direct", "im2col", "fft", or "winograd2" and "winograd4",
-            Winograd's F(2x2, 3x3) and F(4x4, 3x3), for 3x3 kernels with stride 1, dilation 1, one group and
-            padding up to 2. From 16 channels on their root mean square errors are at most 2 and 7 times
-            those of "direct" in the output and the gradient of x, 2.5 and 10 times in the gradient of the
-            weight. "auto" takes them where they are faster. "fft" is for kernels up to 64x64 with stride 1.
+        name: "auto" (the fastest known for the shape); "direct" or "im2col", for any convolution;
+            "winograd2" or "winograd4", Winograd's F(2x2, 3x3) and F(4x4, 3x3), for 3x3 kernels with stride 1,
+            dilation 1, one group and padding up to 2: from 16 channels on their root mean square errors are
+            at most 2 and 7 times those of "direct" in the output and the gradient of x, 2.5 and 10 times in
+            the gradient of the weight; "fft", for kernels up to 64x64 with stride and dilation 1.
     Raises:
         ValueError: an unknown name; inside, when the algorithm cannot do a convolution.
     Source:

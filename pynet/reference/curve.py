@@ -2,8 +2,10 @@
 
     gelu         x Phi(x), Phi the normal distribution     softsign     x / (1 + |x|)
     gelu_tanh    x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2
-    silu         x sigmoid(x)                              selu         scale * elu(x, alpha), fixed scale and alpha
-    mish         x tanh(log(1 + e^x))                      celu         x > 0 ? x : alpha (e^(x / alpha) - 1)
+    silu         x sigmoid(x)
+    selu         scale * elu(x, alpha), fixed scale and alpha
+    mish         x tanh(log(1 + e^x))
+    celu         x > 0 ? x : alpha (e^(x / alpha) - 1)
     softplus     log(1 + e^(alpha x)) / alpha, x itself where alpha x > beta
     hardtanh     x within [alpha, beta]                    hardsigmoid  (x + 3) / 6 within [0, 1]
     hardswish    x hardsigmoid(x)

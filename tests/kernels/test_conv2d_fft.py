@@ -19,6 +19,8 @@ CASES = [
     ConvCase(1, 2, 70, 66, 3, 64, 64),  # the largest: one pixel a tile
     ConvCase(2, 8, 40, 17, 12, 5, 5, padding=(2, 2), groups=2),
     ConvCase(3, 18, 40, 35, 18, 21, 13, padding=(10, 6), groups=18),  # depthwise
+    ConvCase(1, 40, 21, 50, 40, 31, 31, padding=(15, 15), groups=40),
+    ConvCase(1, 5, 12, 9, 5, 4, 7, padding=(5, 1), groups=5),
     ConvCase(1, 6, 12, 12, 12, 9, 9, padding=(4, 4), groups=6),  # channel multiplier 2
 ]
 
@@ -68,6 +70,20 @@ def test_small_values_beside_large_ones():
     )
     error = np.abs(_core.conv2d_forward(x, w, None, *geometry(case), "none", 0.0, "fft") - want)
     assert error.max() < 1e-6 * np.abs(want).max()
+
+
+@pytest.mark.parametrize("case, taken", [
+    (ConvCase(8, 32, 32, 32, 32, 11, 11, padding=(5, 5)), True),
+    (ConvCase(2, 32, 64, 64, 32, 31, 31, padding=(15, 15), groups=32), True),
+    (ConvCase(8, 32, 32, 32, 32, 3, 3, padding=(1, 1)), False),
+    (ConvCase(8, 1, 28, 28, 6, 5, 5, padding=(2, 2)), False),  # LeNet's first layer
+], ids=str)  # fmt: skip
+def test_taken_where_it_pays(isa, case, taken):
+    x, w, _ = operands(case)
+    auto, fft = (
+        _core.conv2d_forward(x, w, None, *geometry(case), "none", 0.0, name) for name in ("auto", "fft")
+    )
+    assert np.array_equal(auto, fft) == taken
 
 
 @pytest.mark.parametrize("change", [
