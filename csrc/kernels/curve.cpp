@@ -64,7 +64,7 @@ PYNET_INLINE vfloat value(vfloat x, float alpha, float beta) {
         case Curve::gelu:
             return x * normal_cdf(x);
         case Curve::gelu_tanh:
-            return 0.5f * x * (1.0f + tanh(gelu_inner(x)));
+            return x * sigmoid(2.0f * gelu_inner(x));  // (1 + tanh u) / 2 without its cancellation
         case Curve::silu:
             return x * sigmoid(x);
         case Curve::mish:
@@ -94,9 +94,9 @@ PYNET_INLINE vfloat slope(vfloat x, float alpha, float beta) {
         case Curve::gelu:
             return normal_cdf(x) + x * kInverseSqrtTau * exp(-0.5f * x * x);
         case Curve::gelu_tanh: {
-            const vfloat t = tanh(gelu_inner(x));
+            const vfloat s = sigmoid(2.0f * gelu_inner(x));
             const vfloat inner = kSqrtTwoOverPi * (1.0f + 3.0f * kGeluCubic * x * x);
-            return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * inner;
+            return s + 2.0f * x * s * (1.0f - s) * inner;
         }
         case Curve::silu: {
             const vfloat s = sigmoid(x);
@@ -121,7 +121,7 @@ PYNET_INLINE vfloat slope(vfloat x, float alpha, float beta) {
         case Curve::hardsigmoid:
             return select((x > -3.0f) & (x < 3.0f), splat(1.0f / 6.0f), zero);
         case Curve::hardswish:
-            return select(x < -3.0f, zero, select(x <= 3.0f, x / 3.0f + 0.5f, one));
+            return select(x <= -3.0f, zero, select(x < 3.0f, x / 3.0f + 0.5f, one));
     }
     return one;
 }

@@ -4,6 +4,21 @@ from . import functional, init, utils
 from .activation import ELU, LeakyReLU, LogSoftmax, Maxout, ReLU, Sigmoid, Softmax, Tanh
 from .container import ModuleDict, ModuleList, Sequential
 from .conv2d import Conv2d
+from .curve import (
+    CELU,
+    GELU,
+    SELU,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    Mish,
+    PReLU,
+    ReLU6,
+    RReLU,
+    SiLU,
+    Softplus,
+    Softsign,
+)
 from .dropout import Dropout, Dropout2d
 from .flatten import Flatten, Unflatten
 from .group_norm import GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm, LocalResponseNorm
@@ -28,7 +43,10 @@ from .parameter import Parameter
 from .pool2d import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 
 __all__ = [
+    "CELU",
     "ELU",
+    "GELU",
+    "SELU",
     "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BCELoss",
@@ -42,6 +60,9 @@ __all__ = [
     "Dropout2d",
     "Flatten",
     "GroupNorm",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "HingeEmbeddingLoss",
     "HuberLoss",
     "Identity",
@@ -57,19 +78,26 @@ __all__ = [
     "MSELoss",
     "MaxPool2d",
     "Maxout",
+    "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
     "MultiLabelMarginLoss",
     "MultiMarginLoss",
     "NLLLoss",
+    "PReLU",
     "Parameter",
+    "RReLU",
     "ReLU",
+    "ReLU6",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",
+    "Softplus",
+    "Softsign",
     "Tanh",
     "TripletMarginLoss",
     "Unflatten",

@@ -3,6 +3,21 @@
 from ..ops.activation import elu, leaky_relu, maxout, relu, sigmoid, tanh
 from ..ops.conv2d import conv2d
 from ..ops.creation import one_hot
+from ..ops.curve import (
+    celu,
+    gelu,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    mish,
+    prelu,
+    relu6,
+    rrelu,
+    selu,
+    silu,
+    softplus,
+    softsign,
+)
 from ..ops.dropout import dropout
 from ..ops.group_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from ..ops.loss import cross_entropy, multi_margin_loss, multilabel_margin_loss, nll_loss
@@ -37,6 +52,7 @@ __all__ = [
     "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "celu",
     "conv2d",
     "cosine_embedding_loss",
     "cosine_similarity",
@@ -44,7 +60,11 @@ __all__ = [
     "dice_loss",
     "dropout",
     "elu",
+    "gelu",
     "group_norm",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
     "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
@@ -57,6 +77,7 @@ __all__ = [
     "log_softmax",
     "max_pool2d",
     "maxout",
+    "mish",
     "mse_loss",
     "multi_margin_loss",
     "multilabel_margin_loss",
@@ -64,12 +85,19 @@ __all__ = [
     "one_hot",
     "pad",
     "pairwise_distance",
+    "prelu",
     "relu",
+    "relu6",
+    "rrelu",
+    "selu",
     "sigmoid",
     "sigmoid_focal_loss",
+    "silu",
     "smooth_l1_loss",
     "soft_margin_loss",
     "softmax",
+    "softplus",
+    "softsign",
     "tanh",
     "triplet_margin_loss",
 ]

@@ -85,7 +85,7 @@ _CURVES: dict[str, tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]] 
     "hardsigmoid": (lambda x, a, b: _hardsigmoid(x), lambda x, a, b: ((x > -3) & (x < 3)) / 6),
     "hardswish": (
         lambda x, a, b: x * _hardsigmoid(x),
-        lambda x, a, b: np.where(x < -3, 0, np.where(x <= 3, x / 3 + 0.5, 1)),
+        lambda x, a, b: np.where(x <= -3, 0, np.where(x < 3, x / 3 + 0.5, 1)),
     ),
 }
 
