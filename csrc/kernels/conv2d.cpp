@@ -10,7 +10,7 @@ namespace pynet {
 namespace PYNET_LEVEL {
 namespace {
 
-const ConvAlgorithm* const kAlgorithms[] = {&kConvDepthwise, &kConvNarrow, &kConvWinograd4,
+const ConvAlgorithm* const kAlgorithms[] = {&kConvDepthwise, &kConvNarrow, &kConvStrip, &kConvWinograd4,
                                             &kConvWinograd2, &kConvIm2col, &kConvDirect};
 constexpr int kCount = sizeof(kAlgorithms) / sizeof(kAlgorithms[0]);
 
