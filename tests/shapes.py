@@ -44,6 +44,10 @@ CONV_CASES = [
     ConvCase(2, 3, 6, 6, 4, 3, 3, padding=(4, 4)),
     ConvCase(1, 2, 33, 7, 3, 11, 3, padding=(5, 1)),
     ConvCase(5, 3, 16, 31, 20, 3, 3, (1, 3), (1, 1)),
+    ConvCase(20, 6, 14, 14, 16, 5, 5),  # LeNet's second layer: tiles of several channels' taps
+    ConvCase(3, 3, 40, 37, 33, 3, 3, padding=(1, 2)),  # bands of rows, one output beyond two vectors
+    ConvCase(2, 7, 9, 11, 50, 5, 7, (2, 3), (4, 6), (3, 1)),
+    ConvCase(2, 3, 5, 6, 18, 2, 3, (1, 2), (5, 9)),  # padding beyond the map on all sides
     ConvCase(3, 72, 9, 10, 80, 3, 3, padding=(1, 0)),  # Winograd's shared weight gradient
     ConvCase(2, 320, 5, 5, 324, 3, 3, padding=(1, 1)),  # Winograd's blocked form: weights beyond the caches
     # Depthwise: runs of 2, 3, 5 neighbouring taps, phases of a stride, 7 taps one by one, C below a vector

@@ -19,8 +19,8 @@ struct ConvAlgorithm {
     void (*pack)(const Context& context, const Conv2d& conv, float* packed) = nullptr;
 };
 
-extern const ConvAlgorithm kConvDepthwise, kConvNarrow, kConvWinograd4, kConvWinograd2, kConvFft, kConvIm2col,
-    kConvDirect;
+extern const ConvAlgorithm kConvFft, kConvDepthwise, kConvNarrow, kConvStrip, kConvWinograd4, kConvWinograd2,
+    kConvIm2col, kConvDirect;
 
 // Output positions [first, last) whose input position position * stride + offset lies inside [0, size).
 PYNET_INLINE void valid_range(int64_t count, int64_t stride, int64_t offset, int64_t size, int64_t* first,

@@ -1,0 +1,174 @@
+// Weight gradient of convolution from few channels: of one channel's worth of rows alone a tile would be too low to
+// hide the latency of its sums. For one kh the KW * C inputs of an output pixel lie next to each other once the rows
+// are padded, so a tile takes them together:
+//   dw[kh][kw * C + c][f] = sum over pixels of strip[oh * stride_h + kh * dilation_h][ow * stride_w * C + kw * C + c]
+//                           * dout[pixel][f]
+// The output rows of all images are cut into fixed parts, with partial sums that are added in order. A part goes by
+// bands of rows: their inputs are copied into a padded strip, and strip and gradient stay in L1 for all tiles.
+// Layout: (N, H, W, C) activations, (KH, KW, C, F) weights. Threads: parts. Aliasing: none.
+// Workspace: partial sums; a strip and a band of gradients padded to whole vectors for each thread.
+#include "conv2d.h"
+#include "gemm.h"
+#include "kernels.h"
+#include "parallel.h"
+
+namespace pynet {
+namespace PYNET_LEVEL {
+namespace {
+
+constexpr int64_t kParts = 32;
+constexpr int64_t kBandBytes = 20 * 1024;
+
+// Rows of a tile one, respectively two vectors wide.
+constexpr int kOneWide = 2 * kTileRows, kTwoWide = kLanes == 16 ? 12 : kTileRows;
+
+struct Band {  // what a tile sums over
+    int64_t rows, columns;
+    int64_t a_row, a_column, b_row, b_column;
+};
+
+template <int Rows, int NV>
+PYNET_NOINLINE void tile_band(const Band& band, const float* a_base, const float* b_base, float* c, int64_t ldc,
+                              bool accumulate) {
+    vfloat sum[Rows][NV];
+    PYNET_UNROLL
+    for (int i = 0; i < Rows; ++i) {
+        PYNET_UNROLL
+        for (int j = 0; j < NV; ++j) sum[i][j] = accumulate ? load(c + i * ldc + j * kLanes) : vfloat{};
+    }
+    const int64_t columns = band.columns, a_step = band.a_column, b_step = band.b_column;
+    for (int64_t r = 0; r < band.rows; ++r) {
+        const float* a = a_base + r * band.a_row;
+        const float* b = b_base + r * band.b_row;
+        for (int64_t k = 0; k < columns; ++k) {
+            vfloat v[NV];
+            PYNET_UNROLL
+            for (int j = 0; j < NV; ++j) v[j] = load(b + j * kLanes);
+            PYNET_UNROLL
+            for (int i = 0; i < Rows; ++i) {
+                const float s = a[i];
+                PYNET_UNROLL
+                for (int j = 0; j < NV; ++j) sum[i][j] += s * v[j];
+            }
+            a += a_step;
+            b += b_step;
+        }
+    }
+    PYNET_UNROLL
+    for (int i = 0; i < Rows; ++i) {
+        PYNET_UNROLL
+        for (int j = 0; j < NV; ++j) store(c + i * ldc + j * kLanes, sum[i][j]);
+    }
+}
+
+typedef void (*BandFunction)(const Band&, const float*, const float*, float*, int64_t, bool);
+
+template <int NV, int Rows = NV == 1 ? kOneWide : kTwoWide>
+PYNET_INLINE BandFunction band_for(int64_t rows) {
+    if constexpr (Rows > 1) {
+        if (rows < Rows) return band_for<NV, Rows - 1>(rows);
+    }
+    return tile_band<Rows, NV>;
+}
+
+struct Plan {
+    int64_t run;        // inputs of one kh: KW * C
+    int64_t row;        // floats of a row of the strip
+    int64_t band;       // output rows of a band
+    int64_t parts;      // of all output rows
+    int64_t partial;    // floats of a part's sums
+    int64_t strip;      // floats
+    int64_t gradients;  // floats of a band of dout with whole vectors, 0 where dout is read in place
+};
+
+Plan plan_of(const Conv2dShape& s) {
+    Plan p;
+    const int64_t OH = s.OH(), OW = s.OW();
+    p.run = s.KW * s.C;
+    p.row = ((OW - 1) * s.stride_w + s.KW) * s.C;
+    p.band = maximum(1, minimum(OH, kBandBytes / 4 / (OW * s.F + s.stride_h * p.row)));
+    p.parts = minimum(kParts, s.N * OH);
+    p.partial = partial_size(s.KH * p.run, s.F);
+    p.strip = round_up(((p.band - 1) * s.stride_h + (s.KH - 1) * s.dilation_h + 1) * p.row, 16);
+    p.gradients = s.F % kLanes ? round_up(p.band * OW * packed_panels_width(s.F), 16) : 0;
+    return p;
+}
+
+// Input rows [y0, y0 + rows) of an image, with zeros for what lies outside.
+void write_strip(const Conv2dShape& s, const Plan& p, const float* image, int64_t y0, int64_t rows, float* strip) {
+    const int64_t left = minimum(p.row, s.pad_w * s.C), right = minimum(p.row, left + s.W * s.C);
+    for (int64_t r = 0; r < rows; ++r) {
+        float* to = strip + r * p.row;
+        const int64_t y = y0 + r;
+        const bool inside = y >= 0 && y < s.H;
+        const int64_t first = inside ? left : p.row, last = inside ? right : p.row;
+        for (int64_t i = 0; i < first; i += kLanes) store_lanes(to + i, vfloat{}, first - i);
+        const float* from = image + y * s.W * s.C - left;
+        for (int64_t i = first; i < last; i += kLanes) store_lanes(to + i, load_lanes(from + i, last - i), last - i);
+        for (int64_t i = last; i < p.row; i += kLanes) store_lanes(to + i, vfloat{}, p.row - i);
+    }
+}
+
+void sum_band(const Conv2dShape& s, const Plan& p, int64_t rows, const float* strip, const float* dout,
+              float* gradients, float* partial, bool accumulate) {
+    const int64_t OW = s.OW(), K = s.KH * p.run;
+    for (int64_t f = 0; f < s.F; f += kPanel) {
+        const int64_t columns = minimum(kPanel, s.F - f), width = panel_vectors(columns) * kLanes;
+        const float* b = dout + f;
+        int64_t ldb = s.F;
+        if (columns != width) {
+            pack_columns(b, s.F, 1, rows * OW, columns, width, gradients);
+            b = gradients;
+            ldb = width;
+        }
+        const Band band{rows, OW, s.stride_h * p.row, s.stride_w * s.C, OW * ldb, ldb};
+        const int64_t most = width == kPanel ? kTwoWide : kOneWide;
+        const int64_t tiles = ceil_div(p.run, most);  // of about equal height
+        for (int64_t kh = 0; kh < s.KH; ++kh)
+            for (int64_t t = 0; t < tiles; ++t) {
+                const int64_t i = p.run * t / tiles, height = p.run * (t + 1) / tiles - i;
+                const BandFunction tile = width == kPanel ? band_for<2>(height) : band_for<1>(height);
+                tile(band, strip + kh * s.dilation_h * p.row + i, b, partial + f * K + (kh * p.run + i) * width, width,
+                     accumulate);
+            }
+    }
+}
+
+void run(const Context& context, const Conv2d& c) {
+    const Conv2dShape& s = c.shape;
+    const Plan p = plan_of(s);
+    float* partials = reinterpret_cast<float*>(context.workspace);
+    float* threads = partials + round_up(p.parts * p.partial, 16);
+    const int64_t OH = s.OH(), OW = s.OW(), all = s.N * OH;
+    parallel_for(context, p.parts, [&](int64_t part, int thread) {
+        float* strip = threads + thread * (p.strip + p.gradients);
+        const int64_t first = all * part / p.parts, last = all * (part + 1) / p.parts;
+        for (int64_t at = first; at < last;) {
+            const int64_t n = at / OH, oh = at % OH, rows = minimum(p.band, minimum(OH - oh, last - at));
+            write_strip(s, p, c.x + n * s.H * s.W * s.C, oh * s.stride_h - s.pad_h,
+                        (rows - 1) * s.stride_h + (s.KH - 1) * s.dilation_h + 1, strip);
+            sum_band(s, p, rows, strip, c.out + at * OW * s.F, strip + p.strip, partials + part * p.partial,
+                     at > first);
+            at += rows;
+        }
+    });
+    reduce_weight_partials(context, s, partials, p.parts, c.weight);
+}
+
+bool can(const Conv2d& c) {
+    return c.pass == ConvPass::backward_weight && c.shape.groups == 1 && (c.shape.dilation_w == 1 || c.shape.KW == 1);
+}
+
+bool prefer(const Conv2d& c) { return c.shape.C < kTileRows && c.shape.KW > 1; }
+
+size_t workspace(const Conv2d& c, int threads) {
+    const Plan p = plan_of(c.shape);
+    return static_cast<size_t>(round_up(p.parts * p.partial, 16) + threads * (p.strip + p.gradients)) * sizeof(float);
+}
+
+}  // namespace
+
+const ConvAlgorithm kConvStrip = {"strip", can, prefer, workspace, run};
+
+}  // namespace PYNET_LEVEL
+}  // namespace pynet
