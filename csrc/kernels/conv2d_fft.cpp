@@ -198,7 +198,7 @@ bool prefer(const Conv2d& c) {
     if (s.KH * s.KW <= 9) return false;
     const double direct = static_cast<double>(s.N * s.OH() * s.OW()) *
                           static_cast<double>(minimum(s.KH, s.H) * minimum(s.KW, s.W) * s.Cg() * s.F) / kLanes;
-    return 1.5 * cost(c, tile_size(c)) <= direct;
+    return 1.3 * cost(c, tile_size(c)) <= direct;
 }
 
 size_t workspace(const Conv2d& c, int threads) {
