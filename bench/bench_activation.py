@@ -13,7 +13,10 @@ from bench.shapes import Case
 
 TITLE = "Activations"
 MODES = ("eager", "channels_last")
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "sigmoid", "tanh")
+ACTIVATIONS = (
+    *("relu", "leaky_relu", "elu", "sigmoid", "tanh"),
+    *("gelu", "silu", "mish", "softplus", "selu", "celu", "hardtanh", "hardswish"),
+)
 CASES = [
     *(
         Case(f"{name}: {shapes.text(x)}", {"name": name, "x": x})

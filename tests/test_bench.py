@@ -27,6 +27,7 @@ MEASURED_IN = {
     "runtime": None,  # memory and threads
     "profile": None,
     "group_norm": "norm",
+    "curve": "activation",
     "reduce": "elementwise",
 }
 

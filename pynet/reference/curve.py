@@ -16,7 +16,6 @@ At corners the slope is PyTorch's: 0 at both ends of hardtanh and hardsigmoid.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -60,7 +59,7 @@ def _hardsigmoid(x: np.ndarray) -> np.ndarray:
 
 
 # name: (value, slope) of (x, alpha, beta)
-_CURVES: dict[str, tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]] = {
+_CURVES = {
     "gelu": (
         lambda x, a, b: x * _cdf(x),
         lambda x, a, b: _cdf(x) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi),
