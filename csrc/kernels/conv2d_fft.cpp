@@ -196,6 +196,11 @@ int tile_size(const Conv2d& c) {
 bool prefer(const Conv2d& c) {
     const Conv2dShape& s = c.shape;
     if (s.KH * s.KW <= 9) return false;
+    // Small kernels gain too little to pay for tiles that are mostly empty.
+    const bool back = c.pass == ConvPass::backward_data;
+    const int64_t T = tile_size(c), height = back ? s.H : s.OH(), width = back ? s.W : s.OW();
+    const int64_t covered = round_up(height, T - s.KH + 1) * round_up(width, T - s.KW + 1);
+    if (s.KH * s.KW < 49 && 2 * height * width < covered) return false;
     const double direct = static_cast<double>(s.N * s.OH() * s.OW()) *
                           static_cast<double>(minimum(s.KH, s.H) * minimum(s.KW, s.W) * s.Cg() * s.F) / kLanes;
     return 1.3 * cost(c, tile_size(c)) <= direct;
