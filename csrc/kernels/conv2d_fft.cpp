@@ -99,7 +99,6 @@ void run_maps(const Context& context, const Conv2d& conv) {
     constexpr int64_t X = kPositions<T>;
     const Plan p = plan_of<T>(conv, context.threads);
     float* own = reinterpret_cast<float*>(context.workspace);
-    const bool back = conv.pass == ConvPass::backward_data;
     for (int64_t group = 0; group < conv.shape.groups; ++group)
         for (int64_t n0 = 0; n0 < p.N; n0 += p.columns) {
             const int64_t columns = minimum(p.columns, p.N - n0), panels = ceil_div(columns, kLanes);
