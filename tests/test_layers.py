@@ -29,6 +29,7 @@ PUBLIC = LOWEST | {
     "io",
     "models",
     "analysis",
+    "sklearn",
     "cli",
     "gradcheck",
     "__version__",
