@@ -138,6 +138,11 @@ void release(void* data) {
     s.stats.cached_bytes += total;
 }
 
+size_t block_bytes(size_t bytes) {
+    const int size_class = class_of(bytes);
+    return size_class < 0 ? bytes : total_bytes(size_class);
+}
+
 void empty_cache() {
     State& s = state();
     std::lock_guard<std::mutex> hold(s.lock);

@@ -16,6 +16,7 @@ void* allocate(size_t bytes);
 void release(void* block);
 void empty_cache();
 void reset_peak();
+size_t block_bytes(size_t bytes);  // what allocate(bytes) adds to in_use_bytes
 Stats stats();
 
 // Called around fork so that the child never inherits a held lock.

@@ -375,14 +375,17 @@ _SUBPACKAGES = (
 )
 
 
+_FUNCTIONS = {"inference": "pynet.compiled", "summary": "pynet.analysis"}
+
+
 def __getattr__(name: str) -> Any:
-    """Imports a subpackage when it is first used."""
-    if name == "inference":
-        return importlib.import_module("pynet.compiled").inference
+    """Imports a subpackage when it, or a function of it, is first used."""
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
     if name in _SUBPACKAGES:
         return importlib.import_module(f"pynet.{name}")
     raise AttributeError(f"module 'pynet' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBPACKAGES, "inference"})
+    return sorted({*globals(), *_SUBPACKAGES, *_FUNCTIONS})

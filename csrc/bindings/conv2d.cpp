@@ -136,6 +136,21 @@ std::tuple<py::array, OptionalArray> conv2d_backward_weight(const py::array& dou
     return {dweight, dbias};
 }
 
+// Bytes of scratch memory that the three passes would take, at the present number of threads.
+std::tuple<size_t, size_t, size_t> conv2d_scratch(const Sizes& x_shape, const Sizes& weight_shape, Pair stride,
+                                                  Pair padding, Pair dilation, int64_t groups,
+                                                  const std::string& algorithm) {
+    Conv2d conv{};
+    conv.shape = conv2d_shape(x_shape, weight_shape, stride, padding, dilation, groups);
+    const auto bytes = [&](ConvPass pass) {
+        conv.pass = pass;
+        conv.algorithm = -1;
+        conv.algorithm = algorithm_of(algorithm, conv);
+        return dispatch::kernels().conv2d_workspace(conv, conv2d_work(conv.shape) < kSerialWork ? 1 : threads::count());
+    };
+    return {bytes(ConvPass::forward), bytes(ConvPass::backward_data), bytes(ConvPass::backward_weight)};
+}
+
 std::vector<std::string> conv2d_algorithms() {
     std::vector<std::string> names{"auto"};
     for (int i = 0; const char* listed = dispatch::kernels().conv2d_algorithm_name(i); ++i) names.emplace_back(listed);
@@ -148,6 +163,7 @@ void bind_conv2d(Module& m) {
     m.def("conv2d_forward", &conv2d_forward);
     m.def("conv2d_backward_data", &conv2d_backward_data);
     m.def("conv2d_backward_weight", &conv2d_backward_weight);
+    m.def("conv2d_scratch", &conv2d_scratch);
     m.def("conv2d_algorithms", &conv2d_algorithms);
 }
 

@@ -76,6 +76,7 @@ void bind_runtime(Module& module) {
     m.def("memory_stats", &memory_stats);
     m.def("empty_cache", &pool::empty_cache);
     m.def("reset_peak_memory", &pool::reset_peak);
+    m.def("pool_bytes", &pool::block_bytes);
     m.def("measure_peak", &measure_peak, py::arg("threads") = 1);
     m.def("build_info", &build_info);
     module.def(
