@@ -12,8 +12,9 @@ from pynet import _core, reference
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNTIME = {
-    "build_info", "conv2d_algorithms", "conv2d_scratch", "empty", "empty_cache", "get_num_threads", "isa", "isa_levels",
-    "lanes", "measure_peak", "memory_stats", "pool_bytes", "reset_peak_memory", "set_num_threads", "thread_choice",
+    "build_info", "conv2d_algorithms", "conv2d_scratch", "empty", "empty_cache", "get_num_threads", "isa",
+    "isa_levels", "lanes", "measure_peak", "memory_stats", "pool_bytes", "reset_peak_memory",
+    "set_num_threads", "thread_choice",
 }  # fmt: skip
 
 
