@@ -26,7 +26,8 @@ from .train.trainer import Trainer
 
 _INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143}
 _SETTINGS = (
-    "model", "epochs", "batch_size", "lr", "optimizer", "seed", "validation", "image_size", "root",
+    "model", "epochs", "batch_size", "lr", "optimizer", "preprocess", "seed", "validation", "image_size",
+    "root",
 )  # fmt: skip
 
 
@@ -211,7 +212,7 @@ def _created(options: argparse.Namespace, settings: recipes.Settings, parts: rec
         options.out or os.path.join("runs", os.path.basename(settings.data)),
         model=settings.model,
         arguments=arguments,
-        preprocessing=recipes.standardization(parts),
+        preprocessing=recipes.fit_preprocessing(parts, settings),
         classes=parts.classes,
         data={"name": os.path.basename(settings.data), "train": len(parts.train), "test": len(parts.test)},
         settings=dataclasses.asdict(settings),
@@ -274,7 +275,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("predict", parents=[everywhere], help="name the classes of images")
     command.description = (
         "Name the classes of images. An image is turned into the run's colours (grey for a network of 1 "
-        "channel), resized to the run's size whatever its aspect, and standardised as in the training."
+        "channel), resized to the run's size whatever its aspect, and preprocessed as in the training."
     )
     command.add_argument("run", metavar="RUN", help="a RUN folder")
     command.add_argument("images", metavar="IMAGE", nargs="+", help="image files")
@@ -304,6 +305,7 @@ def _add_train(commands: Any, everywhere: argparse.ArgumentParser) -> None:
     command.add_argument("--batch-size", type=int)
     command.add_argument("--lr", type=float, help="highest learning rate; it follows half a cosine to zero")
     command.add_argument("--optimizer", help=", ".join(recipes.OPTIMIZERS))
+    command.add_argument("--preprocess", help=", ".join(recipes.PREPROCESSING))
     command.add_argument("--seed", type=int)
     command.add_argument(
         "--validation", type=float, help="share of the training images held out for the curves"

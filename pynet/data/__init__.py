@@ -4,7 +4,7 @@
 shuffle=True)` iterates over it in batches of Tensors.
 """
 
-from pynet.data import transforms
+from pynet.data import preprocess, transforms
 from pynet.data.cifar10 import CIFAR10
 from pynet.data.collate import default_collate
 from pynet.data.dataset import (
@@ -55,6 +55,7 @@ __all__ = [
     "default_collate",
     "load",
     "open_image",
+    "preprocess",
     "random_split",
     "read_image",
     "stratified_split",

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from pynet.data.dataset import ArrayDataset, Subset, as_array
+from pynet.data.dataset import as_array
 from pynet.data.extras import require
-from pynet.data.gather import empty_batch, memory_axes, take
+from pynet.data.gather import empty_batch, memory_axes
 
 
 def _affine(image: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -138,132 +138,6 @@ class Normalize:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(mean={self.mean.tolist()}, std={self.std.tolist()})"
-
-
-class ChannelStandardize:
-    """Standardises each channel to mean 0 and standard deviation 1 over a training set.
-
-    `fit` on the training images, call on any image or batch, `state_dict` to save it with the model.
-
-    Attributes:
-        mean, std: float64 (C,), in units of [0, 1]; None before `fit`. A constant channel has std 1.
-    """
-
-    batched = True
-
-    def __init__(self) -> None:
-        self.mean: np.ndarray | None = None
-        self.std: np.ndarray | None = None
-
-    def fit(self, images: Any) -> ChannelStandardize:
-        """Takes mean and standard deviation from all pixels.
-
-        Args:
-            images: uint8 or float (N, C, H, W), or an ArrayDataset (or a Subset of one), of which the first
-                array is read, before its transform.
-        Returns:
-            self.
-        Raises:
-            ValueError: not four axes, no pixels, or values that are not finite.
-        """
-        array = _image_array(_first_array(images), "ChannelStandardize.fit")
-        if array.ndim != 4 or array.size == 0:
-            raise ValueError(
-                f"ChannelStandardize.fit: images must be (N, C, H, W) and not empty, got shape {array.shape}"
-            )
-        count = array.size / array.shape[1]
-        if array.dtype == np.uint8:
-            mean, variance = _uint8_moments(array)
-        else:
-            mean = _channel_sum(array, lambda part: part) / count
-            variance = _channel_sum(array, lambda part: (part - mean[:, None, None]) ** 2) / count
-        if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
-            raise ValueError("ChannelStandardize.fit: the images hold values that are not finite")
-        std = np.sqrt(variance)
-        self.mean, self.std = mean, np.where(std > 0, std, 1.0)
-        return self
-
-    def _fitted(self) -> Normalize:
-        if self.mean is None or self.std is None:
-            raise RuntimeError("ChannelStandardize: call fit(images) first, or from_state_dict(state)")
-        return Normalize(self.mean, self.std)
-
-    def __call__(self, image: Any) -> np.ndarray:
-        """float32 `(image - mean) / std` of (C, H, W) or (N, C, H, W)."""
-        return self._fitted()(image)
-
-    transform = __call__
-
-    def inverse(self, image: Any) -> np.ndarray:
-        """Back to float32 in units of [0, 1]."""
-        return self._fitted().inverse(image)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Mean and std as lists of floats, for JSON; floats survive it bit for bit."""
-        fitted = self._fitted()
-        return {"type": "ChannelStandardize", "mean": fitted.mean.tolist(), "std": fitted.std.tolist()}
-
-    @classmethod
-    def from_state_dict(cls, state: dict[str, Any]) -> ChannelStandardize:
-        """The transform that `state_dict` described.
-
-        Raises:
-            ValueError: entries are missing or malformed.
-        """
-        if (
-            not isinstance(state, dict)
-            or state.get("type") != "ChannelStandardize"
-            or not {"mean", "std"} <= set(state)
-        ):
-            raise ValueError(f"ChannelStandardize: a state has type, mean and std, got {state!r}")
-        try:
-            fitted = Normalize(state["mean"], state["std"])
-        except TypeError as error:
-            raise ValueError(f"ChannelStandardize: mean and std must be lists of numbers: {error}") from None
-        made = cls()
-        made.mean, made.std = fitted.mean, fitted.std
-        return made
-
-    def __repr__(self) -> str:
-        if self.mean is None or self.std is None:
-            return "ChannelStandardize()"
-        return f"ChannelStandardize(mean={self.mean.round(4).tolist()}, std={self.std.round(4).tolist()})"
-
-
-def _first_array(images: Any) -> Any:
-    if isinstance(images, ArrayDataset):
-        return images.arrays[0]
-    if isinstance(images, Subset):
-        return take(np.asarray(_first_array(images.dataset)), images.indices)
-    return images
-
-
-def _channel_sum(array: np.ndarray, term: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """The float64 sum of `term` over samples and pixels, (C,); in slices, for a whole data set has no room
-    twice."""
-    total = np.zeros(array.shape[1])
-    for start in range(0, len(array), 1024):
-        total += term(array[start : start + 1024].astype(np.float64)).sum(axis=(0, 2, 3))
-    return total
-
-
-def _uint8_moments(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance per channel, in units of [0, 1], from exact integer sums."""
-    channels = array.shape[1]
-    totals, squares = [0] * channels, [0] * channels
-    for start in range(0, len(array), 256):
-        part = array[start : start + 256].astype(np.uint32)
-        sums = part.sum(axis=(0, 2, 3), dtype=np.uint64).tolist()
-        square_sums = (part * part).sum(axis=(0, 2, 3), dtype=np.uint64).tolist()
-        totals = [total + new for total, new in zip(totals, sums, strict=True)]
-        squares = [total + new for total, new in zip(squares, square_sums, strict=True)]
-    count = array.size // channels
-    mean = [total / (count * 255) for total in totals]
-    variance = [
-        (count * square - total * total) / (count * 255) ** 2
-        for total, square in zip(totals, squares, strict=True)
-    ]
-    return np.array(mean), np.array(variance)
 
 
 class Resize:

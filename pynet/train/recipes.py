@@ -17,13 +17,28 @@ from .. import models, optim, random
 from ..data import DataLoader, ImageDataset, ImageFolder, load, read_image, stratified_split
 from ..data import available as data_sets
 from ..data.dataset import Subset
-from ..data.transforms import ChannelStandardize
+from ..data.preprocess import (
+    ChannelMean,
+    ChannelStandardize,
+    MeanImage,
+    Preprocessor,
+    Standardize,
+    ZCAWhiten,
+)
 from ..nn import CrossEntropyLoss, Module
 from . import augment
 from .metrics import confusion_matrix
 from .trainer import Trainer
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad")
+# Those that leave an image an image.
+PREPROCESSING: dict[str, type[Preprocessor]] = {
+    "channel_standardize": ChannelStandardize,
+    "channel_mean": ChannelMean,
+    "standardize": Standardize,
+    "mean_image": MeanImage,
+    "zca": ZCAWhiten,
+}
 
 
 @dataclasses.dataclass
@@ -37,6 +52,7 @@ class Settings:
         model: name of an architecture. epochs, batch_size, seed: as usual.
         optimizer: one of OPTIMIZERS; its rate follows half a cosine from `lr` to zero, a step at a time.
         weight_decay, label_smoothing: of the optimizer and the loss.
+        preprocess: one of PREPROCESSING, fitted on the training images.
         augment: names of augmentations of the training batches.
         validation: share of the training images that is split off.
         image_size: to which the images of a folder are resized, pixels a side.
@@ -51,6 +67,7 @@ class Settings:
     lr: float = 2e-3
     weight_decay: float = 1e-2
     label_smoothing: float = 0.05
+    preprocess: str = "channel_standardize"
     augment: Sequence[str] = ()
     validation: float = 0.1
     seed: int = 0
@@ -95,6 +112,10 @@ def suitable(data: str, given: Mapping[str, Any]) -> Settings:
         raise ValueError(
             f"train: no optimizer is called {settings.optimizer!r}; there are {', '.join(OPTIMIZERS)}"
         )
+    if settings.preprocess not in PREPROCESSING:
+        raise ValueError(
+            f"train: no preprocessing is called {settings.preprocess!r}; there are {', '.join(PREPROCESSING)}"
+        )
     augment.compose(settings.augment)
     return settings
 
@@ -126,9 +147,9 @@ def model_arguments(parts: Parts) -> dict[str, int]:
     return {"in_channels": channels, "image_size": height, "num_classes": len(parts.classes)}
 
 
-def standardization(parts: Parts) -> ChannelStandardize:
+def fit_preprocessing(parts: Parts, settings: Settings) -> Preprocessor:
     """Return the preprocessing, fitted on the training images."""
-    return ChannelStandardize().fit(parts.train)
+    return PREPROCESSING[settings.preprocess]().fit(parts.train)
 
 
 def make_trainer(model: Module, settings: Settings, steps: int) -> Trainer:
@@ -152,7 +173,7 @@ def make_model(settings: Settings, arguments: dict[str, Any]) -> Module:
 
 
 def loaders(
-    parts: Parts, settings: Settings, preprocessing: ChannelStandardize
+    parts: Parts, settings: Settings, preprocessing: Preprocessor
 ) -> tuple[DataLoader, DataLoader | None]:
     """Return the loaders of the training and of the validation part."""
     train = DataLoader(
@@ -165,7 +186,7 @@ def loaders(
     return train, None if parts.validation is None else test_loader(parts.validation, preprocessing)
 
 
-def test_loader(part: ImageDataset | Subset, preprocessing: ChannelStandardize) -> DataLoader:
+def test_loader(part: ImageDataset | Subset, preprocessing: Preprocessor) -> DataLoader:
     """Return batches of `part` in its order."""
     return DataLoader(part.with_transform(preprocessing), 500)
 
@@ -177,9 +198,7 @@ class TestResult(NamedTuple):
     matrix: np.ndarray
 
 
-def test(
-    model: Module, part: ImageDataset | Subset, preprocessing: ChannelStandardize, classes: int
-) -> TestResult:
+def test(model: Module, part: ImageDataset | Subset, preprocessing: Preprocessor, classes: int) -> TestResult:
     """Apply `model` to the test images."""
     outputs = Trainer(model, None, None).predict(test_loader(part, preprocessing))
     matrix = confusion_matrix(np.asarray(part.labels), outputs.argmax(axis=1), classes)

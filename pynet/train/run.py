@@ -1,7 +1,8 @@
 """A RUN folder: everything that a finished training leaves, enough to evaluate, apply and continue it.
 
 model.safetensors   the weights
-run.json            architecture, preprocessing, classes, data, settings, command, versions, figures
+preprocessing.safetensors   what was learnt from the training images before
+run.json            architecture, classes, data, settings, command, versions, figures
 history.json, .csv  the figures of each epoch
 curves.png, confusion.png
 checkpoints/        last.safetensors and previous.safetensors, for ``resume``
@@ -18,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from .. import models
-from ..data.transforms import ChannelStandardize
+from ..data.preprocess import Preprocessor
 from ..io.atomic import prepare_folder, write_atomically
-from ..io.safetensors import load_file, save_file
+from ..io.safetensors import load_file, read_file, save_file
 from ..nn import Module
 from . import plots
 from .callback import Callback, Logs
@@ -28,6 +29,7 @@ from .history import History
 
 FORMAT = "pynet-run"
 VERSION = 1
+_PREPROCESSING = "preprocessing.safetensors"
 
 
 class Run:
@@ -52,7 +54,7 @@ class Run:
         *,
         model: str,
         arguments: dict[str, Any],
-        preprocessing: ChannelStandardize,
+        preprocessing: Preprocessor,
         classes: list[str],
         data: dict[str, Any],
         settings: dict[str, Any],
@@ -76,7 +78,7 @@ class Run:
             "version": VERSION,
             "status": "training",
             "model": {"name": model, "arguments": arguments},
-            "preprocessing": preprocessing.state_dict(),
+            "preprocessing": type(preprocessing).__name__,
             "classes": list(classes),
             "data": data,
             "settings": settings,
@@ -85,6 +87,10 @@ class Run:
             "figures": {},
         }
         run = cls(folder, description)
+        state = preprocessing.state_dict()
+        arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
+        rest = {key: value for key, value in state.items() if key not in arrays}
+        save_file(arrays, folder / _PREPROCESSING, rest)
         run.save()
         return run
 
@@ -136,9 +142,14 @@ class Run:
         return self.description["classes"]
 
     @property
-    def preprocessing(self) -> ChannelStandardize:
-        """What an image passes before the network."""
-        return ChannelStandardize.from_state_dict(self.description["preprocessing"])
+    def preprocessing(self) -> Preprocessor:
+        """What an image passes before the network.
+
+        Raises:
+            FileNotFoundError, ValueError: its file is missing or damaged.
+        """
+        contents = read_file(self.path / _PREPROCESSING)
+        return Preprocessor.from_state_dict({**contents.metadata, **contents.tensors})
 
     def create_model(self) -> Module:
         """Return the architecture with fresh weights."""

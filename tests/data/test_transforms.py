@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
-from pynet.data import ArrayDataset, DataLoader, ImageDataset, Subset
+from pynet.data import ArrayDataset, DataLoader
 from pynet.data.transforms import (
-    ChannelStandardize,
     Compose,
     Grayscale,
     Normalize,
@@ -80,58 +77,6 @@ def test_normalize_refuses():
         Normalize(0.5, 1)(pixels((2, 2)))
     with pytest.raises(TypeError, match=r"uint8 or float, got dtype int64"):
         Normalize(0.5, 1)(np.zeros((1, 2, 2), np.int64))
-
-
-@pytest.mark.parametrize("convert", [lambda x: x, lambda x: x / 255, lambda x: (x / 255).astype(np.float32)])
-def test_standardize_against_numpy(convert):
-    images = pixels((300, 3, 4, 5)) // np.array([1, 2, 4], np.uint8).reshape(3, 1, 1)
-    fitted = ChannelStandardize().fit(convert(images))
-    unit = images / 255
-    assert np.allclose(fitted.mean, unit.mean(axis=(0, 2, 3)), rtol=1e-6)
-    assert np.allclose(fitted.std, unit.std(axis=(0, 2, 3)), rtol=1e-6)
-    out = fitted(convert(images))
-    assert np.allclose(out.mean(axis=(0, 2, 3)), 0, atol=1e-5) and np.allclose(
-        out.std(axis=(0, 2, 3)), 1, atol=1e-5
-    )
-    assert np.allclose(fitted.inverse(out), unit, atol=1e-6)
-    assert np.array_equal(fitted.transform(images), fitted(images))
-
-
-def test_standardize_fits_data_sets_before_their_transform():
-    images = pixels((20, 2, 3, 3))
-    dataset = ImageDataset(images, np.zeros(20, int), ["a"])
-    expected = ChannelStandardize().fit(images[5:]).mean
-    assert np.array_equal(ChannelStandardize().fit(Subset(dataset, range(5, 20))).mean, expected)
-    assert np.array_equal(ChannelStandardize().fit(dataset).mean, ChannelStandardize().fit(images).mean)
-
-
-def test_standardize_state_survives_json_bit_for_bit():
-    fitted = ChannelStandardize().fit(pixels((50, 3, 4, 4)))
-    restored = ChannelStandardize.from_state_dict(json.loads(json.dumps(fitted.state_dict())))
-    image = pixels((3, 4, 4), seed=1)
-    assert np.array_equal(restored(image), fitted(image)) and restored.state_dict() == fitted.state_dict()
-
-
-def test_a_constant_channel_is_only_centred():
-    out = ChannelStandardize().fit(np.full((4, 1, 2, 2), 51, np.uint8))(np.full((1, 2, 2), 102, np.uint8))
-    assert np.allclose(out, 0.2, atol=1e-6)
-
-
-def test_standardize_refuses():
-    with pytest.raises(RuntimeError, match=r"call fit\(images\) first"):
-        ChannelStandardize()(pixels((1, 2, 2)))
-    with pytest.raises(ValueError, match=r"\(N, C, H, W\) and not empty, got shape \(2, 2, 2\)"):
-        ChannelStandardize().fit(pixels((2, 2, 2)))
-    with pytest.raises(ValueError, match=r"not empty"):
-        ChannelStandardize().fit(np.zeros((0, 1, 2, 2), np.uint8))
-    with pytest.raises(ValueError, match=r"not finite"):
-        ChannelStandardize().fit(np.full((2, 1, 2, 2), np.nan))
-    for state in ({}, {"type": "Other", "mean": [0], "std": [1]}, {"type": "ChannelStandardize"}, None):
-        with pytest.raises(ValueError, match=r"a state has type, mean and std"):
-            ChannelStandardize.from_state_dict(state)
-    for mean, std in (([0], [0]), ([0], None), ("x", [1]), ([None], [1]), ([[0]], [[1]])):
-        with pytest.raises(ValueError, match=r"std|number|float"):
-            ChannelStandardize.from_state_dict({"type": "ChannelStandardize", "mean": mean, "std": std})
 
 
 def test_a_loader_applies_batched_transforms_once_a_batch():

@@ -87,12 +87,26 @@ def test_a_folder_with_both_parts(folder):
 
 
 def test_a_folder_of_classes_is_split(folder):
-    parts = recipes.load_parts(recipes.suitable(str(folder / "train"), {"image_size": 8}))
+    settings = recipes.suitable(str(folder / "train"), {"image_size": 8})
+    parts = recipes.load_parts(settings)
     assert (len(parts.train), len(parts.validation), len(parts.test)) == (14, 2, 4)
-    assert recipes.standardization(parts).mean.shape == (3,)
+    assert recipes.fit_preprocessing(parts, settings).mean.shape == (3,)
 
 
 def test_parts_with_other_classes_are_refused(folder):
     (folder / "test" / "dark").rename(folder / "test" / "black")
     with pytest.raises(ValueError, match=r"train has the classes .*dark.*test .*black"):
         recipes.load_parts(recipes.suitable(str(folder), {}))
+
+
+@pytest.mark.parametrize("name", list(recipes.PREPROCESSING))
+def test_every_preprocessing_leaves_images(folder, name):
+    settings = recipes.suitable(str(folder / "train"), {"image_size": 8, "preprocess": name})
+    parts = recipes.load_parts(settings)
+    images, _ = next(iter(recipes.loaders(parts, settings, recipes.fit_preprocessing(parts, settings))[0]))
+    assert images.shape[1:] == (3, 8, 8) and abs(float(images.mean())) < 0.5
+
+
+def test_a_preprocessing_that_is_unknown():
+    with pytest.raises(ValueError, match="no preprocessing is called 'pca'; there are channel_standardize, "):
+        recipes.suitable("digits", {"preprocess": "pca"})

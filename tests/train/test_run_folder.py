@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pynet import models, random
-from pynet.data.transforms import ChannelStandardize
+from pynet.data.preprocess import ChannelStandardize
 from pynet.train import History, Run, plots
 
 ARGUMENTS = {"in_channels": 1, "image_size": 8, "num_classes": 3}
