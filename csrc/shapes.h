@@ -21,7 +21,12 @@ enum class Curve : int {
     celu,
     hardtanh,
     hardsigmoid,
-    hardswish
+    hardswish,
+    log_sigmoid,
+    tanhshrink,
+    hardshrink,
+    softshrink,
+    threshold,
 };
 enum class Reduction : int { none, mean, sum };
 enum class UnaryOp : int { negative, exp, log, sqrt, abs, square, reciprocal, sin, cos };
@@ -140,6 +145,7 @@ struct AdamStep {
 struct AveragePool2d {
     Pool2dShape shape;
     bool count_include_pad, adaptive;
+    int64_t divisor = 0;  // of every window; 0: how many elements it counts
 };
 
 // Batch normalisation of `rows` pixels with C channels; var is biased. weight, bias and residual may be null.

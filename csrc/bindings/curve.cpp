@@ -5,9 +5,9 @@ namespace pynet {
 namespace {
 
 Curve curve_of(const std::string& name) {
-    static const std::array<const char*, 11> names{"gelu",     "gelu_tanh",   "silu",     "mish",
-                                                   "softplus", "softsign",    "selu",     "celu",
-                                                   "hardtanh", "hardsigmoid", "hardswish"};
+    static const std::array<const char*, 16> names{
+        "gelu",     "gelu_tanh",   "silu",      "mish",        "softplus",   "softsign",   "selu",       "celu",
+        "hardtanh", "hardsigmoid", "hardswish", "log_sigmoid", "tanhshrink", "hardshrink", "softshrink", "threshold"};
     std::string known;
     for (size_t i = 0; i < names.size(); ++i) {
         if (name == names[i]) return static_cast<Curve>(i);

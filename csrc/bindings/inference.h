@@ -39,7 +39,7 @@ public:
     void add_max_pool2d(Place x, const Sizes& x_shape, Pair kernel, Pair stride, Pair padding, Pair dilation,
                         bool ceil_mode, Place out);
     void add_avg_pool2d(Place x, const Sizes& x_shape, Pair kernel, Pair stride, Pair padding, bool ceil_mode,
-                        bool count_include_pad, Place out);
+                        bool count_include_pad, int64_t divisor, Place out);
     void add_adaptive_avg_pool2d(Place x, const Sizes& x_shape, Pair output_size, Place out);
     void add_activation(Place x, int64_t count, const std::string& activation, float alpha, Place out);
     void add_unary(const std::string& op, Place x, int64_t count, Place out);

@@ -229,10 +229,10 @@ void InferencePlan::add_max_pool2d(Place x, const Sizes& x_shape, Pair kernel, P
 }
 
 void InferencePlan::add_avg_pool2d(Place x, const Sizes& x_shape, Pair kernel, Pair stride, Pair padding,
-                                   bool ceil_mode, bool count_include_pad, Place out) {
+                                   bool ceil_mode, bool count_include_pad, int64_t divisor, Place out) {
     require(x_shape.size() == 4, "avg_pool2d: x must be (N, C, H, W), got " + shape_text(x_shape));
     const AveragePool2d pool{pool2d_shape("avg_pool2d", x_shape, kernel, stride, padding, {1, 1}, ceil_mode),
-                             count_include_pad, false};
+                             count_include_pad, false, divisor};
     check(x, count_of(x_shape));
     check(out, count_of({pool.shape.N, pool.shape.C, pool.shape.OH, pool.shape.OW}));
     const Kernels& k = kernels_;

@@ -142,17 +142,17 @@ py::array average_backward(const py::array& dout_in, const AveragePool2d& pool, 
 }
 
 py::array avg_pool2d_forward(const py::array& x_in, const Pair& kernel, const Pair& stride, const Pair& padding,
-                             bool ceil_mode, bool count_include_pad) {
+                             bool ceil_mode, bool count_include_pad, int64_t divisor) {
     const py::array x = input(x_in, 4, Order::nhwc, "x");
     const Pool2dShape s = pool2d_shape("avg_pool2d", shape_of(x), kernel, stride, padding, {1, 1}, ceil_mode);
-    return average_forward(x, AveragePool2d{s, count_include_pad, false});
+    return average_forward(x, AveragePool2d{s, count_include_pad, false, divisor});
 }
 
 py::array avg_pool2d_backward(const py::array& dout, const Sizes& x_shape, const Pair& kernel, const Pair& stride,
-                              const Pair& padding, bool ceil_mode, bool count_include_pad) {
+                              const Pair& padding, bool ceil_mode, bool count_include_pad, int64_t divisor) {
     const Pool2dShape s = pool2d_shape("avg_pool2d backward", rank_4("avg_pool2d backward", x_shape), kernel, stride,
                                        padding, {1, 1}, ceil_mode);
-    return average_backward(dout, AveragePool2d{s, count_include_pad, false}, "avg_pool2d backward: dout");
+    return average_backward(dout, AveragePool2d{s, count_include_pad, false, divisor}, "avg_pool2d backward: dout");
 }
 
 py::array adaptive_avg_pool2d_forward(const py::array& x_in, const Pair& output_size) {

@@ -1,5 +1,6 @@
 // Activations whose gradient follows from the input, forward and backward: GELU (exact and by tanh), SiLU, Mish,
-// softplus, softsign, SELU, CELU and the piecewise linear hardtanh, hardsigmoid and hardswish.
+// softplus, softsign, SELU, CELU, log-sigmoid, tanhshrink and the piecewise hardtanh, hardsigmoid, hardswish,
+// hardshrink, softshrink and threshold.
 //
 // Layout: elementwise, any dense order. Threads: fixed chunks of elements. Aliasing: out or dx may be an operand
 // itself. Workspace: none. Source: Hendrycks & Gimpel 2016 (GELU); Elfwing et al. 2018 (SiLU); Misra 2020 (Mish); Dugas
@@ -46,6 +47,16 @@ PYNET_INLINE void with_curve(Curve curve, Run run) {
             return run(CurveTag<Curve::hardsigmoid>{});
         case Curve::hardswish:
             return run(CurveTag<Curve::hardswish>{});
+        case Curve::log_sigmoid:
+            return run(CurveTag<Curve::log_sigmoid>{});
+        case Curve::tanhshrink:
+            return run(CurveTag<Curve::tanhshrink>{});
+        case Curve::hardshrink:
+            return run(CurveTag<Curve::hardshrink>{});
+        case Curve::softshrink:
+            return run(CurveTag<Curve::softshrink>{});
+        case Curve::threshold:
+            return run(CurveTag<Curve::threshold>{});
     }
 }
 
@@ -57,6 +68,8 @@ PYNET_INLINE vfloat negative_part(vfloat x) { return exp_minus_one(select(x > 0.
 PYNET_INLINE vfloat clamp(vfloat x, float low, float high) {
     return select(x < low, splat(low), select(x > high, splat(high), x));  // NaN stays
 }
+
+PYNET_INLINE vint within(vfloat x, float bound) { return (x >= -bound) & (x <= bound); }
 
 template <Curve kCurve>
 PYNET_INLINE vfloat value(vfloat x, float alpha, float beta) {
@@ -83,6 +96,16 @@ PYNET_INLINE vfloat value(vfloat x, float alpha, float beta) {
             return clamp(x + 3.0f, 0.0f, 6.0f) / 6.0f;
         case Curve::hardswish:
             return x * clamp(x + 3.0f, 0.0f, 6.0f) / 6.0f;
+        case Curve::log_sigmoid:
+            return -softplus(-x);
+        case Curve::tanhshrink:
+            return x - tanh(x);
+        case Curve::hardshrink:
+            return select(within(x, alpha), vfloat{}, x);
+        case Curve::softshrink:
+            return select(x > alpha, x - alpha, select(x < -alpha, x + alpha, x * 0.0f));  // NaN stays
+        case Curve::threshold:
+            return select(x <= alpha, splat(beta), x);
     }
     return x;
 }
@@ -122,6 +145,17 @@ PYNET_INLINE vfloat slope(vfloat x, float alpha, float beta) {
             return select((x > -3.0f) & (x < 3.0f), splat(1.0f / 6.0f), zero);
         case Curve::hardswish:
             return select(x <= -3.0f, zero, select(x < 3.0f, x / 3.0f + 0.5f, one));
+        case Curve::log_sigmoid:
+            return sigmoid(-x);
+        case Curve::tanhshrink: {
+            const vfloat t = tanh(x);
+            return t * t;
+        }
+        case Curve::hardshrink:
+        case Curve::softshrink:
+            return select(within(x, alpha), zero, one);
+        case Curve::threshold:
+            return select(x <= alpha, zero, one);
     }
     return one;
 }

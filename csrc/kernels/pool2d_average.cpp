@@ -2,7 +2,8 @@
 //
 // Layout: x (N, H, W, C), out (N, OH, OW, C). Threads: forward by output rows, backward by input rows, each
 // gathering from the windows that cover it in ascending order. Aliasing: none allowed. Workspace: none.
-// Source: divisors as in torch.nn.AvgPool2d: a window never counts what lies beyond the padding.
+// Source: divisors as in torch.nn.AvgPool2d: a window never counts what lies beyond the padding; one number for all
+// of them where `divisor` is given.
 #include "channels.h"
 #include "kernels.h"
 #include "parallel.h"
@@ -51,15 +52,18 @@ PYNET_INLINE Axis horizontal(const AveragePool2d& p) {
     return {p.shape.W, p.shape.OW, p.shape.KW, p.shape.stride_w, p.shape.pad_w, p.count_include_pad, p.adaptive};
 }
 
-PYNET_INLINE float weight_of(const Window& h, const Window& w) { return 1.0f / static_cast<float>(h.count * w.count); }
+PYNET_INLINE float weight_of(const AveragePool2d& p, const Window& h, const Window& w) {
+    return 1.0f / static_cast<float>(p.divisor ? p.divisor : h.count * w.count);
+}
 
 template <bool kNarrow>
-void forward_row(const Pool2dShape& s, const Window& rows, const Axis& across, const float* image, const float* end,
-                 float* out) {
+void forward_row(const AveragePool2d& pool, const Window& rows, const Axis& across, const float* image,
+                 const float* end, float* out) {
+    const Pool2dShape& s = pool.shape;
     for (int64_t ow = 0; ow < s.OW; ++ow) {
         const Window columns = window_of(across, ow);
         const bool empty = rows.begin >= rows.end || columns.begin >= columns.end;
-        const float weight = empty ? 0.0f : weight_of(rows, columns);
+        const float weight = empty ? 0.0f : weight_of(pool, rows, columns);
         for_channels(s.C, [&](int64_t c, auto count, int32_t) {
             constexpr int NV = decltype(count)::value;
             vfloat sum[NV] = {};
@@ -82,8 +86,9 @@ void forward_row(const Pool2dShape& s, const Window& rows, const Axis& across, c
 
 // Input row h: zero, then one addition for every window that covers it.
 template <bool kNarrow>
-void backward_row(const Pool2dShape& s, int64_t h, const Axis& down, const Axis& across, const float* dout,
+void backward_row(const AveragePool2d& pool, int64_t h, const Axis& down, const Axis& across, const float* dout,
                   const float* end, float* dx) {
+    const Pool2dShape& s = pool.shape;
     for (int64_t i = 0; i < s.W * s.C; ++i) dx[i] = 0.0f;
     const int64_t last = last_window(down, h);
     // Where no two windows meet, the first row of them need not read what it writes.
@@ -94,7 +99,7 @@ void backward_row(const Pool2dShape& s, int64_t h, const Axis& down, const Axis&
         for (int64_t ow = 0; ow < s.OW; ++ow) {
             const Window columns = window_of(across, ow);
             if (columns.begin >= columns.end) continue;
-            const float weight = weight_of(rows, columns);
+            const float weight = weight_of(pool, rows, columns);
             const float* from = dout + (oh * s.OW + ow) * s.C;
             for_channels(s.C, [&](int64_t c, auto count, int32_t repeated) {
                 constexpr int NV = decltype(count)::value;
@@ -133,7 +138,7 @@ void avg_pool2d_forward(const Context& context, const AveragePool2d& pool, const
     const auto run = s.C < kLanes ? forward_row<true> : forward_row<false>;
     parallel_for(context, ceil_div(rows, step), [&](int64_t chunk, int) {
         for (int64_t r = chunk * step; r < minimum(rows, (chunk + 1) * step); ++r)
-            run(s, window_of(down, r % s.OH), across, x + r / s.OH * s.H * s.W * s.C, end, out + r * s.OW * s.C);
+            run(pool, window_of(down, r % s.OH), across, x + r / s.OH * s.H * s.W * s.C, end, out + r * s.OW * s.C);
     });
 }
 
@@ -145,7 +150,7 @@ void avg_pool2d_backward(const Context& context, const AveragePool2d& pool, cons
     const auto run = s.C < kLanes ? backward_row<true> : backward_row<false>;
     parallel_for(context, ceil_div(rows, step), [&](int64_t chunk, int) {
         for (int64_t r = chunk * step; r < minimum(rows, (chunk + 1) * step); ++r)
-            run(s, r % s.H, down, across, dout + r / s.H * s.OH * s.OW * s.C, end, dx + r * s.W * s.C);
+            run(pool, r % s.H, down, across, dout + r / s.H * s.OH * s.OW * s.C, end, dx + r * s.W * s.C);
     });
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from pynet.autograd.tape import Array
 from pynet.autograd.tensors import Tensor, checked, wrap
+from pynet.devices import on_cpu
 
 
 def _plain(data: Any) -> Any:
@@ -34,7 +35,7 @@ def _first_leaf(data: Any) -> Any:
     return data
 
 
-def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, *, device: Any = None) -> Tensor:
     """A Tensor with a copy of the data.
 
     Args:
@@ -42,10 +43,12 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
             arrays keep their dtype and memory order.
         dtype: float32, float64, an integer type or bool; default as above.
         requires_grad: as for `Tensor`.
+        device: None or "cpu".
     Raises:
         TypeError: a dtype that a Tensor cannot have. OverflowError: an int beyond 64 bits. ValueError:
             ragged lists.
     """
+    on_cpu("tensor", device)
     if isinstance(data, Tensor):
         data = data.array
     if isinstance(data, (np.ndarray, np.generic)):
@@ -67,6 +70,14 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
         dtype = np.float32
     array = checked(array)
     return wrap(array if dtype is None else array.astype(np.dtype(dtype)), requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """The data as a Tensor, without a copy where it is a Tensor or array of that dtype; else as `tensor`."""
+    on_cpu("as_tensor", device)
+    if isinstance(data, (Tensor, np.ndarray)) and (dtype is None or data.dtype == np.dtype(dtype)):
+        return data if isinstance(data, Tensor) else Tensor(data)
+    return tensor(data, dtype)
 
 
 def from_numpy(array: Array) -> Tensor:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from pynet.autograd.tape import Array, Node, Storage, flush_pending
+from pynet.devices import CPU, device
 
 if TYPE_CHECKING:
     from pynet.autograd.recording import Pending
@@ -138,9 +139,9 @@ class Tensor:
         return len(self.shape)
 
     @property
-    def device(self) -> str:
-        """Always "cpu"."""
-        return "cpu"
+    def device(self) -> device:
+        """Always `device("cpu")`, which equals "cpu"."""
+        return CPU
 
     def dim(self) -> int:
         """Number of axes."""

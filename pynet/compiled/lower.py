@@ -229,7 +229,7 @@ def _max_pool2d(to: Lowering, node: Node) -> None:
 def _avg_pool2d(to: Lowering, node: Node) -> None:
     x, a = to.dense(node.inputs[0]), node.attributes
     out = to.operands[node.output] = to.new(node.output.shape)
-    window = (a["kernel"], a["stride"], a["padding"], a["ceil_mode"], a["count_include_pad"])
+    window = (a["kernel"], a["stride"], a["padding"], a["ceil_mode"], a["count_include_pad"], a["divisor"])
     to.add("avg_pool2d", (x, x.shape, *window, out), [x], out, "avg_pool2d")
 
 

@@ -172,6 +172,40 @@ class LogSoftmax(Module):
         return f"dim={self.dim}"
 
 
+class Softmin(Module):
+    """The softmax of ``-x`` along an axis.
+
+    Args:
+        dim: the axis; None, the default, as for Softmax.
+    """
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Shares that sum to one along `dim`, the smallest element's the largest."""
+        return F.softmin(input, _class_axis(input) if self.dim is None else self.dim)
+
+    def extra_repr(self) -> str:
+        """The axis."""
+        return f"dim={self.dim}"
+
+
+class Softmax2d(Module):
+    """Softmax over the channels of each pixel: (N, C, H, W) or (C, H, W)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Probabilities that sum to one over the channels.
+
+        Raises:
+            ValueError: another rank.
+        """
+        if input.ndim not in (3, 4):
+            raise ValueError(f"Softmax2d: expected (N, C, H, W) or (C, H, W), got shape {input.shape}")
+        return F.softmax(input, -3)
+
+
 def _class_axis(input: Tensor) -> int:
     """The axis that PyTorch takes where none is named."""
     return 0 if input.ndim in (0, 1, 3) else 1

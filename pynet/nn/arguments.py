@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+from ..devices import on_cpu as on_cpu
+
 
 def integer(owner: str, name: str, value: Any, least: int = 1) -> int:
     """`value` as an int.
@@ -68,9 +70,3 @@ def non_negative(owner: str, name: str, value: Any) -> float:
     if not 0 <= value < float("inf"):
         raise ValueError(f"{owner}: {name} must be finite and not negative, got {value}")
     return value
-
-
-def on_cpu(owner: str, device: Any) -> None:
-    """Raise ValueError for a device that is not the CPU."""
-    if device is not None and str(device).split(":")[0] != "cpu":
-        raise ValueError(f"{owner}: pynet runs on the CPU, there is no device {device!r}")

@@ -10,7 +10,7 @@ from ..autograd import Tensor
 from . import functional as F
 from . import init
 from .activation import _InPlace
-from .arguments import integer, on_cpu
+from .arguments import integer, non_negative, on_cpu
 from .module import Module
 from .parameter import Parameter, as_float_dtype
 
@@ -285,3 +285,107 @@ class RReLU(_InPlace):
     def extra_repr(self) -> str:
         """The ends, and `inplace`."""
         return f"lower={self.lower}, upper={self.upper}" + (", inplace=True" if self.inplace else "")
+
+
+class LogSigmoid(Module):
+    """``log(sigmoid(x))``, any shape."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The logarithm of the sigmoid of the input."""
+        return F.logsigmoid(input)
+
+
+class Tanhshrink(Module):
+    """``x - tanh(x)``, any shape."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The activation of the input."""
+        return F.tanhshrink(input)
+
+
+class Hardshrink(Module):
+    """``x``, but 0 from -lambd to lambd, any shape.
+
+    Args:
+        lambd: half the gap, default 0.5.
+    """
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The activation of the input."""
+        return F.hardshrink(input, self.lambd)
+
+    def extra_repr(self) -> str:
+        """Half the gap."""
+        return f"{self.lambd}"
+
+
+class Softshrink(Module):
+    """``x`` moved towards 0 by lambd, but not beyond, any shape.
+
+    Args:
+        lambd: not negative, default 0.5.
+
+    Raises:
+        ValueError: a negative lambd.
+    """
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = non_negative("Softshrink", "lambd", lambd)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The activation of the input."""
+        return F.softshrink(input, self.lambd)
+
+    def extra_repr(self) -> str:
+        """How far."""
+        return f"{self.lambd}"
+
+
+class Threshold(_InPlace):
+    """``x`` where it exceeds the threshold, else a value, any shape.
+
+    Args:
+        threshold, value: numbers.
+        inplace: accepted, default False; the result is a new Tensor in any case.
+    """
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.threshold = threshold
+        self.value = value
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The activation of the input."""
+        return F.threshold(input, self.threshold, self.value)
+
+    def extra_repr(self) -> str:
+        """Both numbers, and `inplace`."""
+        return f"threshold={self.threshold}, value={self.value}" + (", inplace=True" if self.inplace else "")
+
+
+class GLU(Module):
+    """The first half of an axis times the sigmoid of the second half.
+
+    Args:
+        dim: the axis, of even size; default -1.
+
+    Source:
+        Dauphin, Fan, Auli and Grangier 2017, "Language Modeling with Gated Convolutional Networks".
+    """
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(..., 2 * K, ...) -> (..., K, ...)."""
+        return F.glu(input, self.dim)
+
+    def extra_repr(self) -> str:
+        """The axis."""
+        return f"dim={self.dim}"

@@ -6,9 +6,12 @@ from ..ops.creation import one_hot
 from ..ops.curve import (
     celu,
     gelu,
+    glu,
+    hardshrink,
     hardsigmoid,
     hardswish,
     hardtanh,
+    logsigmoid,
     mish,
     prelu,
     relu6,
@@ -16,14 +19,25 @@ from ..ops.curve import (
     selu,
     silu,
     softplus,
+    softshrink,
     softsign,
+    tanhshrink,
+    threshold,
 )
-from ..ops.dropout import dropout
+from ..ops.dropout import (
+    alpha_dropout,
+    drop_path,
+    dropout,
+    dropout1d,
+    dropout2d,
+)
+from ..ops.embedding import embedding
 from ..ops.group_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from ..ops.loss import cross_entropy, multi_margin_loss, multilabel_margin_loss, nll_loss
 from ..ops.loss_distance import (
     cosine_embedding_loss,
     cosine_similarity,
+    normalize,
     pairwise_distance,
     triplet_margin_loss,
 )
@@ -40,16 +54,37 @@ from ..ops.loss_pairs import (
     smooth_l1_loss,
     soft_margin_loss,
 )
-from ..ops.matmul import linear
+from ..ops.matmul import (
+    bilinear,
+    linear,
+)
 from ..ops.norm import batch_norm
-from ..ops.pool2d import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from ..ops.pool1d import adaptive_avg_pool1d, adaptive_max_pool1d, avg_pool1d, lp_pool1d, max_pool1d
+from ..ops.pool2d import (
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
+    avg_pool2d,
+    lp_pool2d,
+    max_pool2d,
+)
 from ..ops.shape import pad
-from ..ops.softmax import log_softmax, softmax
+from ..ops.softmax import (
+    log_softmax,
+    softmax,
+    softmin,
+)
+from ..ops.unpool2d import max_unpool1d, max_unpool2d
 
 __all__ = [
+    "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "alpha_dropout",
+    "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
+    "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
@@ -58,10 +93,16 @@ __all__ = [
     "cosine_similarity",
     "cross_entropy",
     "dice_loss",
+    "drop_path",
     "dropout",
+    "dropout1d",
+    "dropout2d",
     "elu",
+    "embedding",
     "gelu",
+    "glu",
     "group_norm",
+    "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
@@ -75,13 +116,20 @@ __all__ = [
     "linear",
     "local_response_norm",
     "log_softmax",
+    "logsigmoid",
+    "lp_pool1d",
+    "lp_pool2d",
+    "max_pool1d",
     "max_pool2d",
+    "max_unpool1d",
+    "max_unpool2d",
     "maxout",
     "mish",
     "mse_loss",
     "multi_margin_loss",
     "multilabel_margin_loss",
     "nll_loss",
+    "normalize",
     "one_hot",
     "pad",
     "pairwise_distance",
@@ -96,8 +144,12 @@ __all__ = [
     "smooth_l1_loss",
     "soft_margin_loss",
     "softmax",
+    "softmin",
     "softplus",
+    "softshrink",
     "softsign",
     "tanh",
+    "tanhshrink",
+    "threshold",
     "triplet_margin_loss",
 ]

@@ -67,6 +67,69 @@ class Linear(Module):
         )
 
 
+class Bilinear(Module):
+    """``y_k = x1^T W_k x2 + b_k``.
+
+    Args:
+        in1_features, in2_features: sizes of the inputs' last axes.
+        out_features: size of the output's last axis.
+        bias: whether there is a ``b``, default True.
+        device: None or "cpu".
+        dtype: float32 (default) or float64.
+
+    Shape:
+        inputs (..., in1_features) and (..., in2_features), output (..., out_features).
+
+    Attributes:
+        weight: (out_features, in1_features, in2_features).
+        bias: (out_features,), or None.
+
+    Raises:
+        TypeError: a size that is no int, or another dtype.
+        ValueError: a size below 1.
+
+    Source:
+        Initialised uniformly within 1 / sqrt(in1_features), as in PyTorch.
+    """
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        on_cpu("Bilinear", device)
+        self.in1_features = integer("Bilinear", "in1_features", in1_features)
+        self.in2_features = integer("Bilinear", "in2_features", in2_features)
+        self.out_features = integer("Bilinear", "out_features", out_features)
+        dtype = as_float_dtype(dtype or "float32", "Bilinear")
+        self.weight = new_parameter((self.out_features, self.in1_features, self.in2_features), dtype)
+        self.register_parameter("bias", new_parameter((self.out_features,), dtype) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew."""
+        bound = 1 / math.sqrt(self.in1_features)
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        """(..., in1_features) and (..., in2_features) -> (..., out_features)."""
+        return F.bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """Sizes, and whether there is a bias."""
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
+        )
+
+
 class Identity(Module):
     """Gives its input back; takes any arguments."""
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from ..autograd import Tensor
 from . import state
+from .arguments import on_cpu
 from .hooks import Hooks, RemovableHandle, call_with_hooks
 from .parameter import Parameter, as_float_dtype, move, write
 
@@ -266,6 +267,32 @@ class Module:
             module = child
         return module
 
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter of the dotted name `target`.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        return self._get("_parameters", target)
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer of the dotted name `target`.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        return self._get("_buffers", target)
+
+    def _get(self, family: str, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        found = module.__dict__[family].get(name)
+        if found is None:
+            raise AttributeError(
+                f"{type(module).__name__} has no {_KINDS[family][0]} {name!r}, of {target!r}"
+            )
+        return found
+
     # State.
 
     def state_dict(
@@ -280,13 +307,17 @@ class Module:
         """
         return state.state_dict(self, destination, prefix, keep_vars)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> state.IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> state.IncompatibleKeys:
         """Copy values into the module's own memory, whose order stays.
 
         Args:
             state_dict: name -> Tensor or ndarray.
             strict: whether missing and unexpected names are errors, default True. Shapes and dtypes always
                 have to fit.
+            assign: put the given Tensors in the place of the module's own, with their dtype, instead of
+                copying values; default False.
 
         Returns:
             ``(missing_keys, unexpected_keys)``.
@@ -295,7 +326,7 @@ class Module:
             RuntimeError: something does not fit; all of it is listed and the module is unchanged.
             TypeError: `state_dict` is no mapping.
         """
-        return state.load_state_dict(self, state_dict, strict)
+        return state.load_state_dict(self, state_dict, strict, assign)
 
     # Changing everything at once.
 
@@ -333,28 +364,26 @@ class Module:
             elif parameter.grad is not None:
                 write(parameter.grad, 0)
 
-    def to(self: Self, *args: Any, dtype: Any = None, device: Any = None) -> Self:
+    def to(self: Self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False) -> Self:
         """Convert parameters and floating-point buffers, in place and in their memory order.
 
         Args:
             *args: a dtype (float32 or float64) or the device "cpu", in any order.
-            dtype: the same as a keyword.
-            device: the same as a keyword.
+            dtype, device: the same as keywords.
+            non_blocking: accepted.
 
         Raises:
             TypeError: another dtype.
             ValueError: another device.
         """
-        for argument in (*args, device):
-            if isinstance(argument, str) and argument.split(":")[0] not in ("float32", "float64"):
-                if argument.split(":")[0] != "cpu":
-                    raise ValueError(
-                        f"{type(self).__name__}.to: pynet runs on the CPU, there is no device {argument!r}"
-                    )
-            elif argument is not None:
-                dtype = argument
+        for argument in args:
+            if isinstance(argument, str) and argument not in ("float32", "float64"):
+                device = argument
+            elif argument is not None and not isinstance(argument, bool):
+                dtype = argument.dtype if isinstance(argument, Tensor) else argument
+        on_cpu(f"{self._get_name()}.to", device)
         if dtype is not None:
-            dtype = as_float_dtype(dtype, f"{type(self).__name__}.to")
+            dtype = as_float_dtype(dtype, f"{self._get_name()}.to")
             for tensor in (*self.parameters(), *self.buffers()):
                 move(tensor, dtype)
         return self
@@ -366,6 +395,20 @@ class Module:
     def double(self: Self) -> Self:
         """Convert to float64, which runs on the reference operations."""
         return self.to("float64")
+
+    def type(self: Self, dst_type: Any) -> Self:
+        """Convert to a dtype, as ``to``."""
+        return self.to(dtype=dst_type)
+
+    def cpu(self: Self) -> Self:
+        """This module: it is on the CPU."""
+        return self
+
+    def cuda(self: Self, device: Any = None) -> Self:
+        """Always a ValueError: there is no GPU."""
+        raise ValueError(
+            f"{self._get_name()}.cuda: pynet runs on the CPU alone; ask pynet.cuda.is_available() first"
+        )
 
     # Hooks.
 

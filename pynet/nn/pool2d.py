@@ -1,4 +1,4 @@
-"""2-D pooling layers: maximum, mean, and the mean to a given output size."""
+"""2-D pooling layers: maximum, mean and p-norm of windows, or to a given output size; maxima put back."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class MaxPool2d(Module):
         ceil_mode: bool = False,
     ) -> None:
         super().__init__()
-        self.kernel_size, self.stride, self.padding = _window("MaxPool2d", kernel_size, stride, padding)
         self.dilation = unchanged("MaxPool2d", "dilation", dilation)
+        self.kernel_size, self.stride, self.padding = _window("MaxPool2d", kernel_size, stride, padding)
         self.return_indices = bool(return_indices)
         self.ceil_mode = bool(ceil_mode)
 
@@ -74,15 +74,14 @@ class AvgPool2d(Module):
         padding: int or pair of zeros, at most half the kernel, default 0.
         ceil_mode: whether a window that starts inside may reach over the edge, default False.
         count_include_pad: whether padded zeros count in the mean, default True.
-        divisor_override: only None.
+        divisor_override: what every window's sum is divided by, not 0; default None: its size.
 
     Shape:
         input (N, C, H, W), output (N, C, OH, OW), OH = (H + 2*padding - KH) // stride + 1.
 
     Raises:
         TypeError: a size that is no int.
-        ValueError: a size below 1, negative padding or more than half the kernel.
-        NotImplementedError: `divisor_override` is given.
+        ValueError: a size below 1, negative padding or more than half the kernel, or a divisor of 0.
     """
 
     def __init__(
@@ -95,21 +94,72 @@ class AvgPool2d(Module):
         divisor_override: int | None = None,
     ) -> None:
         super().__init__()
-        if divisor_override is not None:
-            raise NotImplementedError("AvgPool2d: divisor_override is not supported; scale the result")
+        if divisor_override == 0:
+            raise ValueError("AvgPool2d: divisor_override must not be 0")
         self.kernel_size, self.stride, self.padding = _window("AvgPool2d", kernel_size, stride, padding)
         self.ceil_mode = bool(ceil_mode)
         self.count_include_pad = bool(count_include_pad)
+        self.divisor_override = divisor_override
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, OH, OW)."""
         return F.avg_pool2d(
-            input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+            self.divisor_override,
         )
 
     def extra_repr(self) -> str:
         """Kernel size, stride and padding."""
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class LPPool2d(Module):
+    """The p-th root of the sum of p-th powers over each window of (N, C, H, W) maps.
+
+    Args:
+        norm_type: p, not 0.
+        kernel_size: int or (KH, KW).
+        stride: int or pair, default None: the kernel size.
+        ceil_mode: whether a window that starts inside may reach over the edge, default False.
+
+    Shape:
+        input (N, C, H, W), output (N, C, OH, OW), OH = (H - KH) // stride + 1.
+
+    Raises:
+        TypeError: a size that is no int.
+        ValueError: a size below 1, or p of 0.
+    """
+
+    def __init__(
+        self,
+        norm_type: float,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] | None = None,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__()
+        if not norm_type:
+            raise ValueError("LPPool2d: norm_type must not be 0")
+        self.norm_type = norm_type
+        self.kernel_size = unchanged("LPPool2d", "kernel_size", kernel_size)
+        self.stride = None if stride is None else unchanged("LPPool2d", "stride", stride)
+        self.ceil_mode = bool(ceil_mode)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, OH, OW)."""
+        return F.lp_pool2d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
+    def extra_repr(self) -> str:
+        """All arguments."""
+        return (
+            f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"ceil_mode={self.ceil_mode}"
+        )
 
 
 class AdaptiveAvgPool2d(Module):
@@ -126,21 +176,9 @@ class AdaptiveAvgPool2d(Module):
         ValueError: a size below 1.
     """
 
-    def __init__(self, output_size: int | tuple[int | None, int | None]) -> None:
+    def __init__(self, output_size: int | tuple[int | None, int | None] | None) -> None:
         super().__init__()
-        if isinstance(output_size, (tuple, list)):
-            if len(output_size) != 2:
-                raise ValueError(
-                    f"AdaptiveAvgPool2d: output_size must be an int or a pair, got {output_size!r}"
-                )
-            self.output_size: Any = tuple(
-                None if size is None else integer("AdaptiveAvgPool2d", "output_size", size)
-                for size in output_size
-            )
-        else:
-            self.output_size = (
-                None if output_size is None else integer("AdaptiveAvgPool2d", "output_size", output_size)
-            )
+        self.output_size = _output_size("AdaptiveAvgPool2d", output_size)
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, OH, OW)."""
@@ -149,6 +187,83 @@ class AdaptiveAvgPool2d(Module):
     def extra_repr(self) -> str:
         """The output size."""
         return f"output_size={self.output_size}"
+
+
+class AdaptiveMaxPool2d(Module):
+    """The maxima of windows that cut (N, C, H, W) maps into a given number of parts.
+
+    Args:
+        output_size: int or (OH, OW); None in a pair keeps the input's size. 1 is global max pooling.
+        return_indices: whether the result is (output, indices), default False; an index is h * W + w.
+
+    Shape:
+        input (N, C, H, W), output (N, C, OH, OW).
+
+    Raises:
+        TypeError: a size that is no int.
+        ValueError: a size below 1.
+    """
+
+    def __init__(
+        self, output_size: int | tuple[int | None, int | None] | None, return_indices: bool = False
+    ) -> None:
+        super().__init__()
+        self.output_size = _output_size("AdaptiveMaxPool2d", output_size)
+        self.return_indices = bool(return_indices)
+
+    def forward(self, input: Tensor) -> Any:
+        """(N, C, H, W) -> (N, C, OH, OW)."""
+        return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)
+
+    def extra_repr(self) -> str:
+        """The output size."""
+        return f"output_size={self.output_size}"
+
+
+class MaxUnpool2d(Module):
+    """Puts maxima back where ``MaxPool2d(..., return_indices=True)`` found them; zeros elsewhere.
+
+    Args:
+        kernel_size: int or (KH, KW), that of the pooling, as are
+        stride: int or pair, default None: the kernel size, and
+        padding: int or pair, default 0.
+
+    Shape:
+        input (N, C, H, W), output (N, C, (H - 1) * stride - 2 * padding + KH, ...), or of the size that is
+        given in the call.
+
+    Raises:
+        TypeError: a size that is no int.
+        ValueError: a size below 1, or negative padding.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] | None = None,
+        padding: int | tuple[int, int] = 0,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = pair("MaxUnpool2d", "kernel_size", kernel_size)
+        self.stride = self.kernel_size if stride is None else pair("MaxUnpool2d", "stride", stride)
+        self.padding = pair("MaxUnpool2d", "padding", padding, 0)
+
+    def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
+        """(N, C, H, W) and indices of that shape -> the maps before pooling."""
+        return F.max_unpool2d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+    def extra_repr(self) -> str:
+        """All arguments."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+def _output_size(owner: str, size: Any) -> Any:
+    """The checked output size, an int or a pair as it was given, None where the input's is kept."""
+    if isinstance(size, (tuple, list)):
+        if len(size) != 2:
+            raise ValueError(f"{owner}: output_size must be an int or a pair, got {size!r}")
+        return tuple(None if n is None else integer(owner, "output_size", n) for n in size)
+    return None if size is None else integer(owner, "output_size", size)
 
 
 def _window(owner: str, kernel_size: Any, stride: Any, padding: Any) -> tuple[Any, Any, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..autograd import Tensor
-from .parameter import write
+from .parameter import Parameter, write
 
 if TYPE_CHECKING:
     from .module import Module
@@ -50,8 +50,10 @@ def entries(module: Module, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
             yield from entries(child, f"{prefix}{name}.")
 
 
-def load_state_dict(module: Module, values: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
-    """Copy `values` into the module's own memory; see ``Module.load_state_dict``."""
+def load_state_dict(
+    module: Module, values: Mapping[str, Any], strict: bool, assign: bool
+) -> IncompatibleKeys:
+    """Copy `values` into the module's memory, or put them in its place; see ``Module.load_state_dict``."""
     if not isinstance(values, Mapping):
         raise TypeError(
             f"{type(module).__name__}.load_state_dict: expected a dict of names, got {type(values).__name__}"
@@ -68,7 +70,7 @@ def load_state_dict(module: Module, values: Mapping[str, Any], strict: bool) -> 
     for name, target in targets.items():
         if name in values:
             array = values[name].array if isinstance(values[name], Tensor) else np.asarray(values[name])
-            problem = _misfit(array, target)
+            problem = _misfit(array, target, assign)
             if problem:
                 problems.append(f"{name}: {problem}")
             arrays[name] = array
@@ -78,14 +80,34 @@ def load_state_dict(module: Module, values: Mapping[str, Any], strict: bool) -> 
             f"{type(module).__name__}.load_state_dict: the state does not fit, nothing was loaded:{lines}"
         )
     for name, array in arrays.items():
-        write(targets[name], array)
+        if assign:
+            _assign(module, name, values[name], array)
+        else:
+            write(targets[name], array)
     return IncompatibleKeys(missing, unexpected)
 
 
-def _misfit(array: np.ndarray, target: Tensor) -> str:
+def _assign(module: Module, name: str, value: Any, array: np.ndarray) -> None:
+    """Put a value where the module has its parameter or buffer of that dotted name."""
+    path, _, last = name.rpartition(".")
+    owner = module.get_submodule(path)
+    old = owner._parameters.get(last)
+    if old is None:
+        owner._buffers[last] = value if isinstance(value, Tensor) else Tensor(array)
+    elif isinstance(value, Parameter):
+        owner._parameters[last] = value
+    else:
+        owner._parameters[last] = Parameter(value, old.requires_grad)
+
+
+def _misfit(array: np.ndarray, target: Tensor, assign: bool) -> str:
     """Why `array` cannot be copied into `target`, or ""."""
     if array.shape != target.shape:
         return f"size mismatch, the state has {array.shape} and the module {target.shape}"
-    if not np.can_cast(array.dtype, target.dtype, "same_kind"):
+    if (
+        array.dtype.kind != target.dtype.kind
+        if assign
+        else not np.can_cast(array.dtype, target.dtype, "same_kind")
+    ):
         return f"the state has dtype {array.dtype}, which does not convert to {target.dtype}"
     return ""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pynet.autograd import Operation, Tensor, record, wrap
+from pynet.ops._backend import tensor_of
 from pynet.ops.arithmetic import is_scalar, pair_of
 
 
@@ -54,7 +55,6 @@ def _logic(name: str) -> Callable[[Any, Any], Tensor]:
 
 bitwise_and, bitwise_or, bitwise_xor = _logic("bitwise_and"), _logic("bitwise_or"), _logic("bitwise_xor")
 _NOT = Operation("bitwise_not", lambda x: (np.invert(x), ()), None)
-_ISNAN = Operation("isnan", lambda x: (np.isnan(x), ()), None)
 
 
 def bitwise_not(x: Tensor) -> Tensor:
@@ -66,9 +66,54 @@ def bitwise_not(x: Tensor) -> Tensor:
     return record(_NOT, (x,))
 
 
-def isnan(x: Tensor) -> Tensor:
-    """Where x is NaN: a bool Tensor."""
-    return record(_ISNAN, (x,))
+def _test(name: str, text: str) -> Callable[[Tensor], Tensor]:
+    function = getattr(np, name)
+    operation = Operation(name, lambda x: (np.asarray(function(x)), ()), None)
+
+    def test(x: Tensor) -> Tensor:
+        return record(operation, (tensor_of(x),))
+
+    test.__name__ = test.__qualname__ = name
+    test.__doc__ = f"{text}: a bool Tensor."
+    return test
+
+
+isnan = _test("isnan", "Where x is NaN")
+isinf = _test("isinf", "Where x is infinite")
+isfinite = _test("isfinite", "Where x is neither infinite nor NaN")
+logical_not = _test("logical_not", "Where x is zero or false")
+
+
+def _truth(name: str) -> Callable[[Any, Any], Tensor]:
+    function = getattr(np, name)
+    operation = Operation(name, lambda a, b: (np.asarray(function(a, b)), ()), None)
+
+    def combine(a: Any, b: Any) -> Tensor:
+        return record(operation, pair_of(name, a, b))
+
+    combine.__name__ = combine.__qualname__ = name
+    combine.__doc__ = f"{name.replace('_', ' ')} of whether elements are not zero, with broadcasting."
+    return combine
+
+
+logical_and, logical_or, logical_xor = _truth("logical_and"), _truth("logical_or"), _truth("logical_xor")
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors have one shape and equal elements: `pynet.equal`.
+
+    Raises:
+        TypeError: no Tensors.
+    """
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
+        raise TypeError(f"equal: expected two Tensors, got {type(a).__name__} and {type(b).__name__}; use ==")
+    return a.shape == b.shape and bool(np.array_equal(a.array, b.array))
+
+
+def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """Where |a - b| <= atol + rtol * |b|: a bool Tensor."""
+    a, b = pair_of("isclose", a, b)
+    return wrap(np.asarray(np.isclose(a.array, b.array, rtol=rtol, atol=atol, equal_nan=equal_nan)))
 
 
 def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pynet.autograd import Operation, Tensor, record
+from pynet.devices import names_device, on_cpu
 from pynet.ops._backend import FLOAT32, FLOAT64, Array
 
 
@@ -59,25 +60,57 @@ def clone(x: Tensor) -> Tensor:
     return record(CLONE, (x,))
 
 
-def to(x: Tensor, target: Any, dtype: Any = None) -> Tensor:
-    """The tensor in another dtype, as `cast`, or of another Tensor's; "cpu", the only device, changes
-    nothing.
+def to(x: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Tensor:
+    """The tensor in another dtype, as `cast`; the CPU, the only device, changes nothing.
 
+    Args:
+        x: any shape.
+        args: a dtype, the device "cpu", or a Tensor whose dtype is taken, in any order.
+        dtype, device: the same as keywords.
+        copy: copy even where nothing changes.
     Raises:
-        ValueError: another device.
+        ValueError: another device. TypeError: no dtype that a Tensor can have.
     """
-    if isinstance(target, Tensor):
-        return cast(x, target.dtype)
-    if isinstance(target, str) and (target == "cpu" or target.split(":")[0] in ("cuda", "gpu", "mps", "xpu")):
-        if target != "cpu":
-            raise ValueError(f'to: pynet runs on the CPU alone, got {target!r}; use "cpu"')
-        return x if dtype is None else cast(x, dtype)
-    return cast(x, target)
+    for argument in args:
+        if isinstance(argument, Tensor):
+            dtype = argument.dtype
+        elif names_device(argument):
+            device = argument
+        elif argument is not None and not isinstance(argument, bool):  # a bool is `non_blocking`
+            dtype = argument
+    on_cpu("to", device)
+    result = x if dtype is None else cast(x, dtype)
+    return clone(x) if copy and result is x else result
 
 
 def cpu(x: Tensor) -> Tensor:
     """The tensor itself: it is on the CPU."""
     return x
+
+
+def cuda(x: Tensor, device: Any = None) -> Tensor:
+    """Always a ValueError: there is no GPU."""
+    raise ValueError("cuda: pynet runs on the CPU alone; ask pynet.cuda.is_available() first")
+
+
+def contiguous(x: Tensor) -> Tensor:
+    """The tensor itself: memory order is the library's business."""
+    return x
+
+
+def type_as(x: Tensor, other: Tensor) -> Tensor:
+    """The tensor in the other's dtype, as `cast`."""
+    return cast(x, other.dtype)
+
+
+def integers(x: Tensor) -> Tensor:
+    """The tensor in int32, fractions cut off."""
+    return cast(x, np.int32)
+
+
+def booleans(x: Tensor) -> Tensor:
+    """Where the elements are not zero: a bool Tensor."""
+    return cast(x, np.bool_)
 
 
 def single(x: Tensor) -> Tensor:

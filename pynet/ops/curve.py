@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from pynet.autograd import Operation, Tensor, record, wrap
-from pynet.ops._backend import Array, backend, require_floats
-from pynet.ops.activation import leaky_relu
+from pynet.ops._backend import Array, axis, backend, require_floats
+from pynet.ops.activation import leaky_relu, sigmoid
 from pynet.ops.arithmetic import multiply, where
-from pynet.ops.shape import reshape
+from pynet.ops.shape import reshape, split
 from pynet.random import default_generator
 
 
@@ -30,6 +30,7 @@ def _apply(name: str, x: Tensor, alpha: float = 0.0, beta: float = 0.0) -> Tenso
 _NAMES = (
     *("gelu", "gelu_tanh", "silu", "mish", "softplus", "softsign", "selu", "celu"),
     *("hardtanh", "hardsigmoid", "hardswish"),
+    *("log_sigmoid", "tanhshrink", "hardshrink", "softshrink", "threshold"),
 )
 _OPERATIONS = {name: Operation(name, _forward, _backward) for name in _NAMES}
 
@@ -126,6 +127,70 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(x, 0), 6), any shape."""
     return _apply("hardtanh", input, 0.0, 6.0)
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """log(sigmoid(x)) = -log(1 + e^-x), without overflow, any shape."""
+    return _apply("log_sigmoid", input)
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    """x - tanh(x), any shape."""
+    return _apply("tanhshrink", input)
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """x, but 0 from -lambd to lambd.
+
+    Args:
+        input: float, any shape.
+        lambd: half the gap; a negative one leaves x as it is.
+    """
+    return _apply("hardshrink", input, lambd)
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """x moved towards 0 by lambd, and 0 where it is no farther away than that.
+
+    Args:
+        input: float, any shape.
+        lambd: not negative.
+    Raises:
+        ValueError: lambd is negative.
+    """
+    if not lambd >= 0:
+        raise ValueError(f"softshrink: lambd must not be negative, got {lambd}")
+    return _apply("softshrink", input, lambd)
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """x where it exceeds the threshold, else a value.
+
+    Args:
+        input: float, any shape.
+        threshold, value: numbers.
+        inplace: accepted; the result is a new Tensor in any case.
+    """
+    return _apply("threshold", input, threshold, value)
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """The first half of an axis times the sigmoid of the second half.
+
+    Args:
+        input: float, any shape.
+        dim: the axis, of even size; default the last.
+    Raises:
+        ValueError: an odd size. IndexError: no such axis.
+    Source:
+        Dauphin et al. 2017.
+    """
+    require_floats("glu", input=input)
+    at = axis("glu", dim, input.ndim)
+    if not input.ndim or input.shape[at] % 2:
+        raise ValueError(f"glu: axis {dim} of {input.shape} must have an even size to be halved")
+    values, gates = split(input, max(1, input.shape[at] // 2), at) if input.shape[at] else (input, input)
+    return multiply(values, sigmoid(gates))
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:

@@ -159,3 +159,25 @@ def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     _writable("normal_", x)[...] = drawn_like(x, "random_normal", mean, std)
     wrote(x)
     return x
+
+
+def masked_fill_(x: Tensor, mask: Any, value: Any) -> Tensor:
+    """Writes a number where the mask, which broadcasts to x, is true.
+
+    Raises:
+        TypeError: a mask that is not boolean. ValueError: it does not broadcast to x.
+    """
+    mask = mask.array if isinstance(mask, Tensor) else np.asarray(mask)
+    if mask.dtype.kind != "b":
+        raise TypeError(
+            f"masked_fill_: the mask is {mask.dtype}, expected bool; compare it with something first"
+        )
+    try:
+        chosen = np.broadcast_to(mask, x.shape)
+    except ValueError:
+        raise ValueError(f"masked_fill_: the mask {mask.shape} does not broadcast to {x.shape}") from None
+    value = _value("masked_fill_", x, value)
+    array = _writable("masked_fill_", x, value)
+    array[chosen] = value.array
+    wrote(x)
+    return x

@@ -9,6 +9,7 @@ from pynet.ops import arithmetic as a
 from pynet.ops import reduction as r
 from pynet.ops._backend import require_floats, tensor_of
 from pynet.ops.loss_pairs import positive_part, reduced, same_shapes
+from pynet.ops.vector_norm import norm
 
 
 def cosine_embedding_loss(
@@ -50,6 +51,21 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     require_floats("cosine_similarity", x1=x1, x2=x2)
     lengths = [a.clamp(a.sqrt(r.sum(a.square(x), dim)), min=eps) for x in (x1, x2)]
     return a.divide(r.sum(a.multiply(x1, x2), dim), a.multiply(*lengths))
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """Vectors along an axis divided by their p-norm.
+
+    Args:
+        input: float, any shape.
+        p: the order of the norm.
+        dim: the vectors' axis; default 1.
+        eps: least norm that is divided by.
+    Raises:
+        IndexError: no such axis.
+    """
+    require_floats("normalize", input=input)
+    return a.divide(input, a.clamp(norm(input, p, dim, keepdim=True), min=eps))
 
 
 def pairwise_distance(

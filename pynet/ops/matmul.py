@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from pynet.autograd import Operation, Tensor, is_fusion_enabled, put_off, record
 from pynet.ops._backend import Array, backend, io, refuse_mixed, require_floats, tensor_of
 from pynet.ops.activation import absorb_activation, activate, activation_of
-from pynet.ops.arithmetic import unbroadcast
+from pynet.ops.arithmetic import add, multiply, unbroadcast
+from pynet.ops.shape import permute, reshape
 
 # --- matmul ---------------------------------------------------------------------------------------
 
@@ -74,6 +76,44 @@ def matmul(a: Any, b: Any) -> Tensor:
         except ValueError:
             raise ValueError(f"matmul: the leading axes of a {sa} and b {sb} do not broadcast") from None
     return record(MATMUL, (a, b))
+
+
+def _ranked(name: str, a: Tensor, ranks: tuple[int, int], b: Tensor) -> tuple[Tensor, Tensor]:
+    a, b = tensor_of(a), tensor_of(b)
+    if (a.ndim, b.ndim) != ranks:
+        raise ValueError(
+            f"{name}: expected {ranks[0]} and {ranks[1]} axes, got shapes {a.shape} and {b.shape}; use matmul"
+        )
+    return a, b
+
+
+def mm(a: Tensor, b: Tensor) -> Tensor:
+    """The product of two matrices, without broadcasting; errors as `matmul`."""
+    return matmul(*_ranked("mm", a, (2, 2), b))
+
+
+def bmm(a: Tensor, b: Tensor) -> Tensor:
+    """The products of matrices (B, M, K) and (B, K, N), pair by pair; errors as `matmul`."""
+    a, b = _ranked("bmm", a, (3, 3), b)
+    if a.shape[0] != b.shape[0]:
+        raise ValueError(f"bmm: a {a.shape} and b {b.shape} hold different numbers of matrices")
+    return matmul(a, b)
+
+
+def mv(a: Tensor, b: Tensor) -> Tensor:
+    """The product of a matrix and a vector; errors as `matmul`."""
+    return matmul(*_ranked("mv", a, (2, 1), b))
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """The sum of the products of two vectors' elements; errors as `matmul`."""
+    return matmul(*_ranked("dot", a, (1, 1), b))
+
+
+def outer(a: Tensor, b: Tensor) -> Tensor:
+    """out[i][j] = a[i] * b[j] of two vectors."""
+    a, b = _ranked("outer", a, (1, 1), b)
+    return multiply(reshape(a, -1, 1), b)
 
 
 # --- linear ---------------------------------------------------------------------------------------
@@ -149,3 +189,31 @@ def linear(
     shape = (xs[0], ws[0]) if len(xs) == 2 else (*xs[:-1], ws[0])
     out = put_off(LINEAR, (x, weight, bias), shape, dtype, activation=fused, alpha=number)
     return out if fused is name else activate(out, name, number)
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """out[..., k] = sum over i, j of input1[..., i] * weight[k, i, j] * input2[..., j] + bias[k].
+
+    Args:
+        input1: float (..., I). input2: (..., J), equal leading axes.
+        weight: (K, I, J). bias: (K,) or None.
+    Returns:
+        Tensor (..., K).
+    Raises:
+        ValueError: shapes do not fit. TypeError: dtypes differ.
+    """
+    require_floats("bilinear", input1=input1, input2=input2, weight=weight, bias=bias)
+    fits = weight.ndim == 3 and input1.ndim and input1.shape[:-1] == input2.shape[:-1]
+    if not fits or (input1.shape[-1], input2.shape[-1]) != weight.shape[1:]:
+        raise ValueError(
+            f"bilinear: expected inputs (..., I) and (..., J) with weight (K, I, J), got {input1.shape}, "
+            f"{input2.shape} and {weight.shape}"
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"bilinear: bias must be ({weight.shape[0]},), got {bias.shape}")
+    count, first, second = weight.shape
+    rows = reshape(input1, math.prod(input1.shape[:-1]), first)
+    mixed = reshape(matmul(rows, reshape(permute(weight, 1, 0, 2), first, count * second)), -1, count, second)
+    other = reshape(input2, rows.shape[0], second, 1)
+    out = reshape(matmul(mixed, other), (*input1.shape[:-1], count))
+    return out if bias is None else add(out, bias)

@@ -1,4 +1,4 @@
-"""Along one axis: running sums, sorting, the largest few, rolling round. All on NumPy."""
+"""Along one axis: running sums and products, sorting, the largest few, rolling round. All on NumPy."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 
 from pynet.autograd import Operation, Tensor, record, wrap
 from pynet.ops._backend import Array, axis, integer, tensor_of, zeros
+from pynet.ops.indexing import gather
+from pynet.ops.shape import reshape, squeeze
 
 
 class Sorted(NamedTuple):
@@ -44,6 +46,42 @@ def cumsum(x: Tensor, dim: int) -> Tensor:
     """
     x = tensor_of(x)
     return record(CUMSUM, (x,), dim=axis("cumsum", dim, x.ndim))
+
+
+def _cumprod_forward(x: Array, dim: int) -> tuple[Array, tuple]:
+    if not x.ndim:
+        return x.copy(), (x,)
+    return np.cumprod(x, axis=dim, dtype=x.dtype if x.dtype.kind == "f" else np.int64), (x,)
+
+
+def _cumprod_backward(dout: Array, saved: tuple, needs: tuple, dim: int) -> tuple:
+    x = np.moveaxis(saved[0], dim, 0) if dout.ndim else saved[0]
+    if not dout.ndim:
+        return (dout,)
+    gradient = np.moveaxis(dout, dim, 0)
+    dx = np.empty_like(x)
+    # dx[i] = before[i] * (g[i] + x[i+1] * (g[i+1] + x[i+2] * ...)), which no zero spoils.
+    before = np.ones_like(x)
+    np.cumprod(x[:-1], axis=0, out=before[1:])
+    tail = np.zeros(x.shape[1:], x.dtype)
+    for i in range(len(x) - 1, -1, -1):
+        tail = gradient[i] + tail
+        dx[i] = before[i] * tail
+        tail = x[i] * tail
+    return (np.moveaxis(dx, 0, dim),)
+
+
+CUMPROD = Operation("cumprod", _cumprod_forward, _cumprod_backward)
+
+
+def cumprod(x: Tensor, dim: int) -> Tensor:
+    """The products of the first one, two, three, ... elements along an axis; integers give int64.
+
+    Raises:
+        IndexError: the axis is out of range.
+    """
+    x = tensor_of(x)
+    return record(CUMPROD, (x,), dim=axis("cumprod", dim, x.ndim))
 
 
 # --- order ----------------------------------------------------------------------------------------
@@ -123,6 +161,30 @@ def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = 
     if not 0 <= k <= size:
         raise ValueError(f"topk: k must be from 0 to {size}, the size of axis {dim}, got {k}")
     return Sorted(*record(SELECT, (x,), dim=at, descending=bool(largest), count=k))
+
+
+def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The middle element, the lower one of two; with an axis, (values, indices). NaN wins.
+
+    Raises:
+        ValueError: nothing to choose from. IndexError: the axis is out of range.
+    """
+    x = tensor_of(x)
+    row = reshape(x, -1) if dim is None else x
+    at = axis("median", -1 if dim is None else dim, row.ndim)
+    size = row.shape[at] if row.ndim else 1
+    if not size:
+        raise ValueError(f"median: a tensor of shape {x.shape} has no elements to choose from")
+    values, indices = sort(row, at)
+    unknown = values.array.take([size - 1], at) if row.ndim else values.array
+    # NaN stands last: where there is one, it is the median.
+    place = np.where(unknown != unknown, size - 1, (size - 1) // 2)
+    if not row.ndim:
+        return Sorted(values, indices)
+    found = Sorted(gather(values, at, wrap(place)), gather(indices, at, wrap(place)))
+    if dim is None:
+        return squeeze(found.values, 0)
+    return found if keepdim else Sorted(squeeze(found.values, at), squeeze(found.indices, at))
 
 
 # --- rolling --------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import numpy as np
 
 from pynet.autograd import Operation, Tensor, record
 from pynet.ops._backend import Array, axes, axis, backend, require_floats, zeros
-from pynet.ops.arithmetic import sqrt
+from pynet.ops.arithmetic import maximum, minimum, sqrt
 
 Dims = int | Sequence[int] | None
 
@@ -140,6 +140,40 @@ def std(
     return sqrt(var(x, dim, unbiased, keepdim, correction))
 
 
+def _logsumexp_forward(x: Array, over: tuple[int, ...], keepdim: bool) -> tuple[Array, tuple]:
+    on = backend(x)
+    top = np.max(x, axis=over, keepdims=True)
+    top = np.where(np.isfinite(top), top, x.dtype.type(0))  # inf - inf would be NaN
+    with np.errstate(divide="ignore"):
+        total = np.log(on.sum(on.exp(on.subtract(x, top)), over, True)) + top
+    kept = tuple(n for i, n in enumerate(x.shape) if i not in over)
+    return np.asarray(total if keepdim else total.reshape(kept)), (x, total)
+
+
+def _logsumexp_backward(
+    dout: Array, saved: tuple, needs: tuple, over: tuple[int, ...], keepdim: bool
+) -> tuple:
+    x, total = saved
+    on = backend(dout)
+    finite = np.where(np.isfinite(total), total, x.dtype.type(0))
+    return (on.multiply(dout.reshape(total.shape), on.exp(on.subtract(x, finite))),)
+
+
+LOGSUMEXP = Operation("logsumexp", _logsumexp_forward, _logsumexp_backward)
+
+
+def logsumexp(x: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
+    """log(sum(e^x)) over axes, without overflow. Arguments and errors as `sum`.
+
+    Raises:
+        ValueError: nothing to sum.
+    """
+    require_floats("logsumexp", x=x)
+    over = axes("logsumexp", dim, x.ndim)
+    _require_elements("logsumexp", x.shape, over)
+    return record(LOGSUMEXP, (x,), over=over, keepdim=keepdim)
+
+
 # --- products -------------------------------------------------------------------------------------
 
 
@@ -229,19 +263,23 @@ def _require_elements(name: str, shape: tuple[int, ...], over: tuple[int, ...]) 
         raise ValueError(f"{name}: a tensor of shape {shape} has no elements to choose from")
 
 
-def max(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The largest element, or (values, indices) along an axis; NaN wins.
+def max(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """The largest element, or (values, indices) along an axis; with a Tensor for `dim`, `maximum`. NaN wins.
 
     Over everything, ties share the gradient; along an axis the first one takes it.
 
     Raises:
         ValueError: nothing to choose from. IndexError: the axis is out of range.
     """
+    if isinstance(dim, Tensor):
+        return maximum(x, dim)
     return _extreme("max", x, dim, keepdim, True)
 
 
-def min(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+def min(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest element, or (values, indices) along an axis; as `max`."""
+    if isinstance(dim, Tensor):
+        return minimum(x, dim)
     return _extreme("min", x, dim, keepdim, False)
 
 
@@ -282,18 +320,18 @@ def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     return _position("argmin", x, dim, keepdim, False)
 
 
-def _any_forward(x: Array, dim: int | None, every: bool) -> tuple[Array, tuple]:
-    return np.asarray((np.all if every else np.any)(x, axis=dim)), ()
+def _any_forward(x: Array, over: tuple[int, ...], keepdim: bool, every: bool) -> tuple[Array, tuple]:
+    return np.asarray((np.all if every else np.any)(x, axis=over, keepdims=keepdim)), ()
 
 
 _ANY = Operation("any_all", _any_forward, None)
 
 
-def any(x: Tensor, dim: int | None = None) -> Tensor:
-    """Whether some element is true (not zero), overall or along an axis."""
-    return record(_ANY, (x,), dim=None if dim is None else axis("any", dim, x.ndim), every=False)
+def any(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether some element is true (not zero), overall or along axes. Arguments as `sum`."""
+    return record(_ANY, (x,), over=axes("any", dim, x.ndim), keepdim=keepdim, every=False)
 
 
-def all(x: Tensor, dim: int | None = None) -> Tensor:
-    """Whether all elements are true (not zero), overall or along an axis."""
-    return record(_ANY, (x,), dim=None if dim is None else axis("all", dim, x.ndim), every=True)
+def all(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether all elements are true (not zero), overall or along axes. Arguments as `sum`."""
+    return record(_ANY, (x,), over=axes("all", dim, x.ndim), keepdim=keepdim, every=True)

@@ -29,7 +29,7 @@ def _reshape_backward(dout: Array, saved: tuple, needs: tuple, shape: tuple[int,
 RESHAPE = Operation("reshape", _reshape_forward, _reshape_backward, view=True)
 
 
-def _sizes(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
+def sizes_of(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
     """Sizes given one by one or as one sequence."""
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = tuple(shape[0])
@@ -45,7 +45,7 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
     Raises:
         ValueError: the sizes do not fit. TypeError: a size that is no int.
     """
-    wanted = _sizes("reshape", shape)
+    wanted = sizes_of("reshape", shape)
     have = math.prod(x.shape)
     known = math.prod(n for n in wanted if n != -1)
     free = wanted.count(-1)
@@ -130,7 +130,7 @@ def permute(x: Tensor, *dims: Any) -> Tensor:
     Raises:
         ValueError: not every axis once. IndexError: out of range.
     """
-    wanted = tuple(axis("permute", d, x.ndim) for d in _sizes("permute", dims))
+    wanted = tuple(axis("permute", d, x.ndim) for d in sizes_of("permute", dims))
     if sorted(wanted) != list(range(x.ndim)):
         raise ValueError(f"permute: {dims} must name each of the {x.ndim} axes of {x.shape} once")
     return record(PERMUTE, (x,), dims=wanted)
@@ -194,7 +194,7 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
     Raises:
         ValueError: an axis that is not 1 would change.
     """
-    wanted = list(_sizes("expand", shape))
+    wanted = list(sizes_of("expand", shape))
     lead = len(wanted) - x.ndim
     for i, n in enumerate(x.shape):
         if lead >= 0 and wanted[i + lead] == -1:

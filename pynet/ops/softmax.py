@@ -8,6 +8,7 @@ import numpy as np
 
 from pynet.autograd import Operation, Tensor, record
 from pynet.ops._backend import Array, axis, backend, require_floats
+from pynet.ops.arithmetic import negative
 
 
 def rows_of(x: Array, dim: int) -> Array:
@@ -71,3 +72,8 @@ def softmax(x: Tensor, dim: int) -> Tensor:
 def log_softmax(x: Tensor, dim: int) -> Tensor:
     """The logarithm of `softmax`, computed without overflow or underflow; arguments as there."""
     return _apply(LOG_SOFTMAX, x, dim)
+
+
+def softmin(x: Tensor, dim: int) -> Tensor:
+    """The softmax of -x along an axis: the smallest element gets the largest share."""
+    return softmax(negative(x), dim)

@@ -8,7 +8,9 @@
     celu         x > 0 ? x : alpha (e^(x / alpha) - 1)
     softplus     log(1 + e^(alpha x)) / alpha, x itself where alpha x > beta
     hardtanh     x within [alpha, beta]                    hardsigmoid  (x + 3) / 6 within [0, 1]
-    hardswish    x hardsigmoid(x)
+    hardswish    x hardsigmoid(x)                          log_sigmoid  log(sigmoid(x))
+    tanhshrink   x - tanh(x)                               hardshrink   |x| <= alpha ? 0 : x
+    softshrink   x moved towards 0 by alpha, not beyond    threshold    x <= alpha ? beta : x
 
 At corners the slope is PyTorch's: 0 at both ends of hardtanh and hardsigmoid.
 """
@@ -86,6 +88,11 @@ _CURVES = {
         lambda x, a, b: x * _hardsigmoid(x),
         lambda x, a, b: np.where(x <= -3, 0, np.where(x < 3, x / 3 + 0.5, 1)),
     ),
+    "log_sigmoid": (lambda x, a, b: -_softplus(-x), lambda x, a, b: _sigmoid(-x)),
+    "tanhshrink": (lambda x, a, b: x - np.tanh(x), lambda x, a, b: np.tanh(x) ** 2),
+    "hardshrink": (lambda x, a, b: np.where(np.abs(x) <= a, 0, x), lambda x, a, b: ~(np.abs(x) <= a)),
+    "softshrink": (lambda x, a, b: x - np.clip(x, -a, a), lambda x, a, b: ~(np.abs(x) <= a)),
+    "threshold": (lambda x, a, b: np.where(x <= a, b, x), lambda x, a, b: ~(x <= a)),
 }
 
 

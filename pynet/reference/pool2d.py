@@ -126,7 +126,13 @@ def _divisors(
 
 
 def avg_pool2d_forward(
-    x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, ceil_mode: bool, count_include_pad: bool
+    x: np.ndarray,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor: int,
 ) -> np.ndarray:
     """Take the average of every window of x (N, C, H, W).
 
@@ -137,6 +143,7 @@ def avg_pool2d_forward(
         padding: how far windows reach over each edge.
         ceil_mode: also take the last window that starts inside but ends outside.
         count_include_pad: divide by the number of elements including padding, else by those of x alone.
+        divisor: divide by this number instead; 0 for none.
 
     Returns:
         Array (N, C, OH, OW).
@@ -146,8 +153,8 @@ def avg_pool2d_forward(
     view = windows(pad(x, padding, extent, 0), kernel, stride)[:, :, :oh, :ow]
     for i, j in np.ndindex(kernel):
         total += view[..., i, j]
-    divisors = _divisors(x.shape[2:], (oh, ow), kernel, stride, padding, count_include_pad)
-    return total / divisors.astype(x.dtype)
+    divisors = divisor or _divisors(x.shape[2:], (oh, ow), kernel, stride, padding, count_include_pad)
+    return total / np.asarray(divisors, x.dtype)
 
 
 def avg_pool2d_backward(
@@ -158,12 +165,13 @@ def avg_pool2d_backward(
     padding: Pair,
     ceil_mode: bool,
     count_include_pad: bool,
+    divisor: int,
 ) -> np.ndarray:
     """Return dx (N, C, H, W): each gradient of dout (N, C, OH, OW) is shared equally by its window."""
     n, c, h, w = x_shape
     (oh, ow), extent = _geometry((h, w), kernel, stride, padding, (1, 1), ceil_mode)
-    divisors = _divisors((h, w), (oh, ow), kernel, stride, padding, count_include_pad)
-    share = dout / divisors.astype(dout.dtype)
+    divisors = divisor or _divisors((h, w), (oh, ow), kernel, stride, padding, count_include_pad)
+    share = dout / np.asarray(divisors, dout.dtype)
     padded = nhwc_full((n, c, *extent), 0, dout.dtype)
     add_to_windows(padded, np.broadcast_to(share[..., None, None], (n, c, oh, ow, *kernel)), stride)
     return to_nhwc(crop(padded, padding, (h, w)))

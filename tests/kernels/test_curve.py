@@ -11,7 +11,8 @@ EPS = np.finfo(np.float32).eps
 CURVES = {
     "gelu": (0, 0), "gelu_tanh": (0, 0), "silu": (0, 0), "mish": (0, 0), "softplus": (1.5, 8),
     "softsign": (0, 0), "selu": (0, 0), "celu": (0.7, 0), "hardtanh": (-0.5, 2), "hardsigmoid": (0, 0),
-    "hardswish": (0, 0),
+    "hardswish": (0, 0), "log_sigmoid": (0, 0), "tanhshrink": (0, 0), "hardshrink": (0.7, 0),
+    "softshrink": (0.7, 0), "threshold": (0.3, -2),
 }  # fmt: skip
 
 

@@ -126,18 +126,20 @@ def test_max_pool2d_window_without_a_pixel(isa):
     assert not _core.max_pool2d_backward(np.ones_like(out), indices, x.shape).any()
 
 
-@pytest.mark.parametrize("count_include_pad", [False, True])
+@pytest.mark.parametrize("count_include_pad, divisor", [(False, 0), (True, 0), (True, 7), (False, -3)])
 @pytest.mark.parametrize("ceil_mode", [False, True])
 @pytest.mark.parametrize("C", CHANNELS)
 @pytest.mark.parametrize("kernel, stride, padding, dilation", WINDOWS[:5])
-def test_avg_pool2d(isa, same_bits, rng, kernel, stride, padding, dilation, C, ceil_mode, count_include_pad):
+def test_avg_pool2d(
+    isa, same_bits, rng, kernel, stride, padding, dilation, C, ceil_mode, count_include_pad, divisor
+):
     for size in ((7, 9), (8, 8)):
         x = normal(rng, (3, C, *size))
-        arguments = (kernel, stride, padding, ceil_mode, count_include_pad)
+        arguments = (kernel, stride, padding, ceil_mode, count_include_pad, divisor)
         out = same_bits(lambda x=x, a=arguments: _core.avg_pool2d_forward(x, *a))
         want = reference.avg_pool2d_forward(x.astype(np.float64), *arguments)
         assert out.shape == want.shape and is_nhwc(out)
-        np.testing.assert_allclose(out, want, rtol=0, atol=24 * EPS * abs(x).max())
+        np.testing.assert_allclose(out, want, rtol=0, atol=24 * EPS * abs(x).max() * (8 if divisor else 1))
         dout = normal(rng, out.shape)
         dx = same_bits(lambda d=dout, s=x.shape, a=arguments: _core.avg_pool2d_backward(d, s, *a))
         want = reference.avg_pool2d_backward(dout.astype(np.float64), x.shape, *arguments)
@@ -163,8 +165,8 @@ def test_batch_of_none(isa):
     out, indices = _core.max_pool2d_forward(x, (2, 2), (2, 2), (0, 0), (1, 1), False, True, False)
     assert out.shape == indices.shape == (0, 3, 4, 4)
     assert _core.max_pool2d_backward(out, indices, x.shape).shape == x.shape
-    out = _core.avg_pool2d_forward(x, (2, 2), (2, 2), (0, 0), False, True)
-    assert _core.avg_pool2d_backward(out, x.shape, (2, 2), (2, 2), (0, 0), False, True).shape == x.shape
+    out = _core.avg_pool2d_forward(x, (2, 2), (2, 2), (0, 0), False, True, 0)
+    assert _core.avg_pool2d_backward(out, x.shape, (2, 2), (2, 2), (0, 0), False, True, 0).shape == x.shape
     out = _core.adaptive_avg_pool2d_forward(x, (1, 1))
     assert _core.adaptive_avg_pool2d_backward(out, x.shape).shape == x.shape
 
@@ -202,14 +204,14 @@ def test_refusals(isa):
     with pytest.raises(ValueError, match="x_shape is"):
         _core.max_pool2d_backward(out, indices, (2, 3, 8))
     with pytest.raises(ValueError, match="x_shape is"):
-        _core.avg_pool2d_backward(out, (2, 3, -8, 8), (2, 2), (2, 2), (0, 0), False, True)
+        _core.avg_pool2d_backward(out, (2, 3, -8, 8), (2, 2), (2, 2), (0, 0), False, True, 0)
     with pytest.raises(ValueError, match=r"padding \(2, 0\) must lie between 0 and half of the kernel"):
         _core.max_pool2d_forward(x, (2, 2), (2, 2), (2, 0), (1, 1), False, True, False)
     with pytest.raises(ValueError, match="must be at least 1"):
-        _core.avg_pool2d_forward(x, (2, 2), (0, 1), (0, 0), False, True)
+        _core.avg_pool2d_forward(x, (2, 2), (0, 1), (0, 0), False, True, 0)
     with pytest.raises(ValueError, match="exceeds the padded input"):
-        _core.avg_pool2d_forward(x, (9, 2), (1, 1), (0, 0), False, True)
+        _core.avg_pool2d_forward(x, (9, 2), (1, 1), (0, 0), False, True, 0)
     with pytest.raises(ValueError, match="output_size"):
         _core.adaptive_avg_pool2d_forward(x, (0, 1))
     with pytest.raises(ValueError, match="dout has shape"):
-        _core.avg_pool2d_backward(out[:1], x.shape, (2, 2), (2, 2), (0, 0), False, True)
+        _core.avg_pool2d_backward(out[:1], x.shape, (2, 2), (2, 2), (0, 0), False, True, 0)

@@ -133,9 +133,9 @@ def test_defaults_are_pytorchs():
         ),
         (lambda: nn.MaxPool2d(2, stride=0), ValueError, "MaxPool2d: stride must be at least 1"),
         (
-            lambda: nn.AvgPool2d(2, divisor_override=3),
-            NotImplementedError,
-            "divisor_override is not supported",
+            lambda: nn.AvgPool2d(2, divisor_override=0),
+            ValueError,
+            "divisor_override must not be 0",
         ),
         (lambda: nn.AdaptiveAvgPool2d(0), ValueError, "output_size must be at least 1"),
         (lambda: nn.AdaptiveAvgPool2d((1, 2, 3)), ValueError, "output_size must be an int or a pair"),
@@ -333,7 +333,7 @@ def test_dropout2d_drops_whole_maps():
     out.backward(Tensor(np.ones(out.shape)))
     np.testing.assert_array_equal(x.grad.array, out.array)
     with pytest.raises(
-        ValueError, match=r"Dropout2d: expected \(N, C, H, W\) or \(C, H, W\), got shape \(2, 3\)"
+        ValueError, match=r"dropout2d: expected \(N, C, H, W\) or \(N, C, L\), got shape \(2, 3\)"
     ):
         nn.Dropout2d()(data(2, 3))
 

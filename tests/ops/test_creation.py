@@ -97,7 +97,7 @@ def test_dtypes_that_are_refused():
         pynet.ones(1).to(np.complex64)
     with pytest.raises(TypeError, match="is no dtype"):
         pynet.ones(1).to("floaty")
-    with pytest.raises(ValueError, match="runs on the CPU alone, got 'cuda:0'"):
+    with pytest.raises(ValueError, match="runs on the CPU, there is no device 'cuda:0'"):
         pynet.ones(1).to("cuda:0")
 
 

@@ -23,6 +23,11 @@ CASES = {
     "relu6": (lambda F, x: F.relu6(x), lambda nn: nn.ReLU6()),
     "hardsigmoid": (lambda F, x: F.hardsigmoid(x), lambda nn: nn.Hardsigmoid()),
     "hardswish": (lambda F, x: F.hardswish(x), lambda nn: nn.Hardswish()),
+    "logsigmoid": (lambda F, x: F.logsigmoid(x), lambda nn: nn.LogSigmoid()),
+    "tanhshrink": (lambda F, x: F.tanhshrink(x), lambda nn: nn.Tanhshrink()),
+    "hardshrink": (lambda F, x: F.hardshrink(x, 0.7), lambda nn: nn.Hardshrink(0.7)),
+    "softshrink": (lambda F, x: F.softshrink(x, 0.7), lambda nn: nn.Softshrink(0.7)),
+    "threshold": (lambda F, x: F.threshold(x, 0.3, -2.0), lambda nn: nn.Threshold(0.3, -2.0)),
     "rrelu": (lambda F, x: F.rrelu(x, 0.1, 0.3), lambda nn: nn.RReLU(0.1, 0.3).eval()),
 }
 

@@ -101,13 +101,13 @@ def test_max_pool_window_without_elements():
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("geometry", AVERAGE_GEOMETRIES)
-@pytest.mark.parametrize("count_include_pad", [True, False])
-def test_avg_pool(rng, check_gradient, shape, geometry, count_include_pad):
+@pytest.mark.parametrize("count_include_pad, divisor", [(True, 0), (False, 0), (True, 5)])
+def test_avg_pool(rng, check_gradient, shape, geometry, count_include_pad, divisor):
     kernel, stride, padding, _ = geometry
     x = rng.standard_normal(shape)
 
     def forward(x):
-        return reference.avg_pool2d_forward(x, *geometry, count_include_pad)
+        return reference.avg_pool2d_forward(x, *geometry, count_include_pad, divisor)
 
     out = forward(x)
     for n, c, i, j in np.ndindex(out.shape):
@@ -116,10 +116,10 @@ def test_avg_pool(rng, check_gradient, shape, geometry, count_include_pad):
         # Moved by the padding, the positions of the padded map count from 0.
         padded = (shape[2] + 2 * padding[0], shape[3] + 2 * padding[1])
         counted = window(padded, (i * stride[0], j * stride[1]), kernel)
-        count = len(counted) if count_include_pad else len(values)
+        count = divisor or (len(counted) if count_include_pad else len(values))
         assert out[n, c, i, j] == pytest.approx(sum(values) / count)
     dout = rng.standard_normal(out.shape)
-    dx = reference.avg_pool2d_backward(dout, shape, *geometry, count_include_pad)
+    dx = reference.avg_pool2d_backward(dout, shape, *geometry, count_include_pad, divisor)
     check_gradient(forward, x, dx, dout)
     assert is_nhwc(out)
     assert is_nhwc(dx)
