@@ -11,19 +11,20 @@ from pynet.ops.inplace import masked_fill_
 # Functions that are methods under their own names.
 _SAME_NAME = [
     "abs", "acos", "add", "add_", "all", "allclose", "amax", "amin", "any", "argmax", "argmin", "argsort",
-    "asin", "atan", "bernoulli", "bincount", "bmm", "broadcast_to", "ceil", "chunk", "clamp", "clamp_",
-    "clone", "contiguous", "copy_", "cos", "cosh", "count_nonzero", "cpu", "cuda", "cumprod", "cumsum",
-    "diag", "diagonal", "div_", "divide", "dot", "double", "exp", "exp2", "expand", "expand_as", "expm1",
-    "fill_", "flatten", "flip", "floor", "floor_divide", "gather", "index_add", "index_select", "isclose",
-    "isfinite", "isinf", "isnan", "log", "log10", "log1p", "log2", "log_softmax", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "logsumexp", "long", "masked_fill", "masked_select",
-    "matmul", "max", "maximum", "mean", "median", "min", "minimum", "mm", "movedim", "mul_", "multinomial",
-    "multiply", "mv", "narrow", "negative", "nonzero", "norm", "normal_", "outer", "permute", "pow", "prod",
-    "reciprocal", "relu", "remainder", "repeat", "repeat_interleave", "reshape", "roll", "round", "rsqrt",
-    "scatter", "scatter_add", "select", "sigmoid", "sign", "sin", "sinh", "softmax", "sort", "split",
-    "sqrt", "square", "squeeze", "std", "sub_", "subtract", "sum", "t", "tan", "tanh", "tile", "to", "topk",
-    "transpose", "tril", "triu", "trunc", "type_as", "unbind", "unflatten", "uniform_", "unique",
-    "unsqueeze", "var", "view", "view_as", "zero_",
+    "asin", "atan", "bernoulli", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor",
+    "bmm", "broadcast_to", "ceil", "chunk", "clamp", "clamp_", "clone", "contiguous", "copy_", "cos",
+    "cosh", "count_nonzero", "cpu", "cuda", "cumprod", "cumsum", "diag", "diagonal", "div_", "divide",
+    "dot", "double", "exp", "exp2", "expand", "expand_as", "expm1", "fill_", "flatten", "flip", "floor",
+    "floor_divide", "gather", "greater", "greater_equal", "index_add", "index_select", "isclose",
+    "isfinite", "isinf", "isnan", "less", "less_equal", "log", "log10", "log1p", "log2", "log_softmax",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "long", "masked_fill",
+    "masked_select", "matmul", "max", "maximum", "mean", "median", "min", "minimum", "mm", "movedim",
+    "mul_", "multinomial", "multiply", "mv", "narrow", "negative", "nonzero", "norm", "normal_",
+    "not_equal", "outer", "permute", "pow", "prelu", "prod", "reciprocal", "relu", "remainder", "repeat",
+    "repeat_interleave", "reshape", "roll", "round", "rsqrt", "scatter", "scatter_add", "select", "sigmoid",
+    "sign", "sin", "sinh", "softmax", "sort", "split", "sqrt", "square", "squeeze", "std", "sub_",
+    "subtract", "sum", "t", "tan", "tanh", "tile", "to", "topk", "transpose", "tril", "triu", "trunc",
+    "type_as", "unbind", "unflatten", "uniform_", "unique", "unsqueeze", "var", "view", "view_as", "zero_",
 ]  # fmt: skip
 
 _OTHER_NAME: dict[str, Any] = {

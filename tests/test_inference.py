@@ -137,6 +137,12 @@ FORWARDS = {
     "layer norm": lambda m, x: F.layer_norm(m.conv(x), (8, 8)) + F.layer_norm(x.flatten(1), 384)[:1, :1],
     "max pool": lambda m, x: F.max_pool2d(F.relu(m.conv(x)), 3, 2, 1),
     "avg pool": lambda m, x: F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False),
+    "avg pool by 5": lambda m, x: F.avg_pool2d(x, 3, 2, 1, divisor_override=5),
+    "pooled rows": lambda m, x: F.max_pool1d(F.avg_pool1d(x.flatten(2), 3, 2), 4, padding=1, ceil_mode=True),
+    "adaptive rows": lambda m, x: F.adaptive_avg_pool1d(m.conv(x).flatten(2), 5),
+    "adaptive max": lambda m, x: F.adaptive_max_pool2d(m.conv(x), 4) * F.adaptive_max_pool2d(m.conv(x), 1),
+    "glu and softmin": lambda m, x: F.softmin(F.glu(m.conv(x), 1), 1),
+    "dropped in evaluation": lambda m, x: F.drop_path(F.dropout2d(m.conv(x), 0.5, False), 0.5, False),
     "adaptive": lambda m, x: F.adaptive_avg_pool2d(m.down(x), (3, 2)),
     "mean": lambda m, x: m.down(x).mean((2, 3)),
     "flatten": lambda m, x: m.conv(x).flatten(1),
@@ -375,6 +381,9 @@ def through_numpy(m, x):
 
 
 UNSUPPORTED = {
+    "operation norm": lambda m, x: F.normalize(x),
+    "operation sign": lambda m, x: F.lp_pool2d(x, 2, 2),
+    "operation adaptive_max_pool2d": lambda m, x: F.adaptive_max_pool2d(x, 3),
     "operation maxout": lambda m, x: F.maxout(x, 2),
     "operation flip": lambda m, x: pynet.flip(x, 1),
     "operation conv2d .* weights that depend": lambda m, x: F.conv2d(x, x[:2]),

@@ -78,7 +78,7 @@ class Embedding(Module):
         rows = embeddings.array if isinstance(embeddings, Tensor) else np.asarray(embeddings)
         if rows.ndim != 2:
             raise ValueError(f"Embedding.from_pretrained: expected a table (rows, size), got {rows.shape}")
-        module = cls(*rows.shape, dtype=rows.dtype, **options)
+        module = cls(rows.shape[0], rows.shape[1], **{**options, "dtype": rows.dtype})
         module.weight = Parameter(rows.copy(), requires_grad=not freeze)
         return module
 
