@@ -179,8 +179,9 @@ void optimizer_step(benchmark::State& state) {
         const StepSegment* s = segments.data();
         if (which <= 1) k.sgd_step(context, count, s, SgdStep{1e-6f, which ? 0.9f : 0.0f, 1, 0, 1, false, false});
         if (which == 2) k.adagrad_step(context, count, s, AdagradStep{1e-6f, 0, 1e-8f, 1});
-        if (which == 3) k.rmsprop_step(context, count, s, RmspropStep{1e-6f, 0.99f, 0.01f, 1e-8f, 0, 0, 1});
-        if (which == 4) k.adam_step(context, count, s, AdamStep{1e-6f, 1, 0.9f, 0.1f, 0.999f, 0.001f, 1e-8f, 0, 1, 1});
+        if (which == 3) k.rmsprop_step(context, count, s, RmspropStep{1e-6f, 0.99f, 0.01f, 1e-8f, 0, 0, 1, false});
+        if (which == 4)
+            k.adam_step(context, count, s, AdamStep{1e-6f, 1, 0.9f, 0.1f, 0.999f, 0.001f, 1e-8f, 0, 1, 1, false});
     });
 }
 
