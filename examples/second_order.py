@@ -1,7 +1,7 @@
 """First against second order: SGD, Adam, L-BFGS and Newton-CG on the handwritten digits of scikit-learn.
 
 Logistic regression, which is convex, and a small network, which is not, on the whole data set at once. Each
-curve is the loss against evaluations of the gradient, and against seconds. Run it with ``--figure FILE`` to draw.
+curve is the loss against evaluations of the gradient, and against seconds. ``--figure FILE`` draws them.
 """
 
 from __future__ import annotations
