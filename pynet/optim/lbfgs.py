@@ -233,7 +233,7 @@ def strong_wolfe(
         left, right = sorted(p.t for p in bracket)
         if (right - left) * reach < least_change:
             break
-        t = _cubic_minimum(*bracket, left, right)
+        t = _cubic_minimum(bracket[0], bracket[1], left, right)
         margin = 0.1 * (right - left)
         if min(right - t, t - left) < margin:
             if slow or t >= right or t <= left:
