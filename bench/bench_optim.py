@@ -19,6 +19,12 @@ OPTIONS: dict[str, tuple[str, dict[str, float]]] = {
     "RMSprop": ("RMSprop", {"lr": 1e-3}),
     "Adam": ("Adam", {"lr": 1e-3}),
     "AdamW": ("AdamW", {"lr": 1e-3}),
+    "Adam, amsgrad": ("Adam", {"lr": 1e-3, "amsgrad": True}),
+    "RMSprop, centered, momentum": ("RMSprop", {"lr": 1e-3, "centered": True, "momentum": 0.9}),
+    "Adadelta": ("Adadelta", {"lr": 1e-3}),
+    "Adamax": ("Adamax", {"lr": 1e-3}),
+    "NAdam": ("NAdam", {"lr": 1e-3}),
+    "RAdam": ("RAdam", {"lr": 1e-3}),
 }
 CASES = [
     *(Case(f"{label}: ResNet-18, 11.2 M", {"net": "resnet18", "label": label}) for label in OPTIONS),

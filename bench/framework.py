@@ -206,7 +206,9 @@ class Torch(Framework):
         return run
 
     def optimizer(self, name: str, parameters: Iterable[Any], **options: Any) -> Any:
-        variant = {"eager": {}, "foreach": {"foreach": True}}.get(self.mode, {"fused": True})
+        fused = name in ("SGD", "Adagrad", "Adam", "AdamW")  # the others have no such variant: foreach
+        best = {"fused": True} if fused else {"foreach": True}
+        variant = {"eager": {}, "foreach": {"foreach": True}}.get(self.mode, best)
         return super().optimizer(name, parameters, **options, **variant)
 
 

@@ -129,15 +129,38 @@ struct AdagradStep {
     float lr, weight_decay, eps, sign;
 };
 
-struct RmspropStep {
-    float lr, alpha, keep, eps, weight_decay, momentum, sign;  // keep = 1 - alpha
+struct AdadeltaStep {
+    float lr, rho, keep, eps, weight_decay, sign;  // keep = 1 - rho
 };
 
-// The corrections of both moments are part of step_size and eps, so that an element takes one division:
-// c = sqrt(1 - beta2^t), step_size = c lr / (1 - beta1^t), eps = c times the user's; shrink = 1 - lr * weight_decay if
-// decoupled.
+struct RmspropStep {
+    float lr, alpha, keep, eps, weight_decay, momentum, sign;  // keep = 1 - alpha
+    bool centered;
+};
+
+// In Adam and its relatives keep1 = 1 - beta1, keep2 = 1 - beta2; shrink = 1 - lr * weight_decay and weight_decay is 0
+// where the decay is decoupled. The corrections of both moments are part of the sizes and eps, so that an element
+// takes one division: c = sqrt(1 - beta2^t), step_size = c lr / (1 - beta1^t), eps = c times the user's.
 struct AdamStep {
     float step_size, beta1, keep1, beta2, keep2, eps, weight_decay, shrink, sign;
+    bool amsgrad;
+};
+
+struct AdamaxStep {
+    float step_size, beta1, keep1, beta2, eps, weight_decay, sign;
+};
+
+struct NadamStep {
+    float grad_size, average_size, beta1, keep1, beta2, keep2, eps, weight_decay, shrink, sign;
+};
+
+struct RadamStep {
+    float step_size, beta1, keep1, beta2, keep2, eps, weight_decay, shrink, sign;
+    bool rectified;
+};
+
+struct LionStep {
+    float lr, beta1, keep1, beta2, keep2, weight_decay, shrink, sign;
 };
 
 // Average pooling; the divisor of a window counts padding or only what lies inside. Adaptive windows follow

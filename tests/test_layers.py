@@ -17,7 +17,7 @@ ALLOWED = {
     "ops": LOWEST | {"ops"},
     "gradcheck": LOWEST | {"ops"},
     "nn": {"ops", "autograd", "devices", "random", "nn"},
-    "optim": LOWEST | {"ops", "optim"},
+    "optim": LOWEST | {"ops", "nn", "optim"},
     "data": {"autograd", "_core", "random", "data"},
 }
 PUBLIC = LOWEST | {

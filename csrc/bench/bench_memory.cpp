@@ -158,13 +158,14 @@ void random(benchmark::State& state) {
     });
 }
 
-// 0 SGD, 1 SGD with momentum, 2 Adagrad, 3 RMSprop, 4 Adam
+// 0 SGD, 1 SGD with momentum, 2 Adagrad, 3 RMSprop, 4 Adam, 5 Adamax, 6 NAdam, 7 RAdam, 8 Adadelta, 9 Lion
 void optimizer_step(benchmark::State& state) {
     const Buffer param(kCount), grad(kCount), first(kCount), second(kCount);
     for (int64_t i = 0; i < kCount; ++i) second.data()[i] = 1;  // averages of squares
     const int64_t which = state.range(1);
     const bool squares_first = which == 2 || which == 3;
-    float* const states[] = {squares_first ? second.data() : first.data(), which == 4 ? second.data() : nullptr};
+    float* const states[] = {squares_first ? second.data() : first.data(),
+                             which >= 4 && which <= 8 ? second.data() : nullptr};
     const int64_t length = 8192;
     std::vector<StepSegment> segments;
     for (int64_t at = 0; at < kCount; at += length) {
@@ -173,14 +174,22 @@ void optimizer_step(benchmark::State& state) {
         segments.push_back(segment);
     }
     const auto count = static_cast<int64_t>(segments.size());
-    const double arrays = which == 0 ? 3 : which == 4 ? 7 : 5;
+    const double arrays = which == 0 ? 3 : which >= 4 && which <= 8 ? 7 : 5;
     measure(state, 4.0 * kCount * arrays, 0, [&](const Context& context) {
         const Kernels& k = kernels();
         const StepSegment* s = segments.data();
         if (which <= 1) k.sgd_step(context, count, s, SgdStep{1e-6f, which ? 0.9f : 0.0f, 1, 0, 1, false, false});
         if (which == 2) k.adagrad_step(context, count, s, AdagradStep{1e-6f, 0, 1e-8f, 1});
-        if (which == 3) k.rmsprop_step(context, count, s, RmspropStep{1e-6f, 0.99f, 0.01f, 1e-8f, 0, 0, 1});
-        if (which == 4) k.adam_step(context, count, s, AdamStep{1e-6f, 1, 0.9f, 0.1f, 0.999f, 0.001f, 1e-8f, 0, 1, 1});
+        if (which == 3) k.rmsprop_step(context, count, s, RmspropStep{1e-6f, 0.99f, 0.01f, 1e-8f, 0, 0, 1, false});
+        if (which == 4)
+            k.adam_step(context, count, s, AdamStep{1e-6f, 0.9f, 0.1f, 0.999f, 0.001f, 1e-8f, 0, 1, 1, false});
+        if (which == 5) k.adamax_step(context, count, s, AdamaxStep{1e-6f, 0.9f, 0.1f, 0.999f, 1e-8f, 0, 1});
+        if (which == 6)
+            k.nadam_step(context, count, s, NadamStep{1e-6f, 1e-6f, 0.9f, 0.1f, 0.999f, 0.001f, 1e-8f, 0, 1, 1});
+        if (which == 7)
+            k.radam_step(context, count, s, RadamStep{1e-6f, 0.9f, 0.1f, 0.999f, 0.001f, 1e-8f, 0, 1, 1, true});
+        if (which == 8) k.adadelta_step(context, count, s, AdadeltaStep{1e-6f, 0.9f, 0.1f, 1e-6f, 0, 1});
+        if (which == 9) k.lion_step(context, count, s, LionStep{1e-6f, 0.9f, 0.1f, 0.99f, 0.01f, 0, 1, 1});
     });
 }
 
@@ -199,7 +208,7 @@ MEASURE(softmax, 0, 1);
 MEASURE(cross_entropy, 0, 1);
 MEASURE(mse, 0, 1);
 MEASURE(random, 0, 1, 2);
-MEASURE(optimizer_step, 0, 1, 2, 3, 4);
+MEASURE(optimizer_step, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9);
 
 }  // namespace
 }  // namespace pynet::bench

@@ -1,5 +1,5 @@
-// Optimizer steps, and bounds on gradients: lists of arrays updated in place. Checks them and cuts them into segments
-// for one parallel region; the scalars stay double until PyTorch's expressions of them are formed.
+// Optimizer steps, bounds on gradients, averages of parameters: lists of arrays updated in place. Checks them and cuts
+// them into segments for one parallel region; the scalars stay double until PyTorch's expressions of them are formed.
 #include <cmath>
 
 #include "arrays.h"
@@ -67,7 +67,6 @@ Segments segments_of(const char* op, const Arrays& params, const Arrays& grads, 
             mutable_floats(param), floats(aligned_gradient(op, grads[i], param, i, out.converted)), {}, 0};
         int position = 0;
         for (const State& state : states) {
-            float*& data = whole.state[position++];
             if (!state.arrays) continue;
             const Name name(op, state.name, i);
             const py::array a = in_place((*state.arrays)[i], name);
@@ -75,7 +74,7 @@ Segments segments_of(const char* op, const Arrays& params, const Arrays& grads, 
             require(same_strides(a, param), name.str() +
                                                 " has another memory order than its parameter; create it with the "
                                                 "parameter's strides");
-            data = mutable_floats(a);
+            whole.state[position++] = mutable_floats(a);
         }
         out.add(whole, param.size());
     }
@@ -142,7 +141,7 @@ void rmsprop_step(const Arrays& params, const Arrays& grads, const Arrays& squar
                                     {"momentum_buffers", momentum == 0 ? nullptr : pointer(momentum_buffers)}});
     run(s, dispatch::kernels().rmsprop_step,
         RmspropStep{single(lr), single(alpha), single(1 - alpha), single(eps), single(weight_decay), single(momentum),
-                    sign_of(maximize)});
+                    sign_of(maximize), grad_avgs.has_value()});
 }
 
 void adam_step(const Arrays& params, const Arrays& grads, const Arrays& exp_avgs, const Arrays& exp_avg_sqs,
@@ -156,7 +155,108 @@ void adam_step(const Arrays& params, const Arrays& grads, const Arrays& exp_avgs
     run(s, dispatch::kernels().adam_step,
         AdamStep{single(root_correction * lr / (1 - std::pow(beta1, t))), single(beta1), single(1 - beta1),
                  single(beta2), single(1 - beta2), single(root_correction * eps), single(decoupled ? 0 : weight_decay),
-                 single(decoupled ? 1 - lr * weight_decay : 1), sign_of(maximize)});
+                 single(decoupled ? 1 - lr * weight_decay : 1), sign_of(maximize), max_exp_avg_sqs.has_value()});
+}
+
+void adadelta_step(const Arrays& params, const Arrays& grads, const Arrays& square_avgs, const Arrays& acc_deltas,
+                   double lr, double rho, double eps, double weight_decay, bool maximize) {
+    const Segments s =
+        segments_of("adadelta_step", params, grads, {{"square_avgs", &square_avgs}, {"acc_deltas", &acc_deltas}});
+    run(s, dispatch::kernels().adadelta_step,
+        AdadeltaStep{single(lr), single(rho), single(1 - rho), single(eps), single(weight_decay), sign_of(maximize)});
+}
+
+void adamax_step(const Arrays& params, const Arrays& grads, const Arrays& exp_avgs, const Arrays& exp_infs,
+                 double step_size, double beta1, double beta2, double eps, double weight_decay, bool maximize) {
+    const Segments s = segments_of("adamax_step", params, grads, {{"exp_avgs", &exp_avgs}, {"exp_infs", &exp_infs}});
+    run(s, dispatch::kernels().adamax_step,
+        AdamaxStep{single(step_size), single(beta1), single(1 - beta1), single(beta2), single(eps),
+                   single(weight_decay), sign_of(maximize)});
+}
+
+void nadam_step(const Arrays& params, const Arrays& grads, const Arrays& exp_avgs, const Arrays& exp_avg_sqs,
+                double grad_size, double average_size, double root_correction, double beta1, double beta2, double eps,
+                double weight_decay, double shrink, bool maximize) {
+    const Segments s =
+        segments_of("nadam_step", params, grads, {{"exp_avgs", &exp_avgs}, {"exp_avg_sqs", &exp_avg_sqs}});
+    run(s, dispatch::kernels().nadam_step,
+        NadamStep{single(root_correction * grad_size), single(root_correction * average_size), single(beta1),
+                  single(1 - beta1), single(beta2), single(1 - beta2), single(root_correction * eps),
+                  single(weight_decay), single(shrink), sign_of(maximize)});
+}
+
+void radam_step(const Arrays& params, const Arrays& grads, const Arrays& exp_avgs, const Arrays& exp_avg_sqs,
+                double step_size, double beta1, double beta2, double eps, double weight_decay, double shrink,
+                bool rectified, bool maximize) {
+    const Segments s =
+        segments_of("radam_step", params, grads, {{"exp_avgs", &exp_avgs}, {"exp_avg_sqs", &exp_avg_sqs}});
+    run(s, dispatch::kernels().radam_step,
+        RadamStep{single(step_size), single(beta1), single(1 - beta1), single(beta2), single(1 - beta2), single(eps),
+                  single(weight_decay), single(shrink), sign_of(maximize), rectified});
+}
+
+void lion_step(const Arrays& params, const Arrays& grads, const Arrays& exp_avgs, double lr, double beta1, double beta2,
+               double weight_decay, bool maximize) {
+    const Segments s = segments_of("lion_step", params, grads, {{"exp_avgs", &exp_avgs}});
+    run(s, dispatch::kernels().lion_step,
+        LionStep{single(lr), single(beta1), single(1 - beta1), single(beta2), single(1 - beta2), 0,
+                 single(1 - lr * weight_decay), sign_of(maximize)});
+}
+
+// The 2-norms of `count` arrays, whose segments follow one another.
+std::vector<double> norms_of(const std::vector<StepSegment>& segments, const Arrays& arrays, double elements) {
+    std::vector<double> parts(segments.size()), norms;
+    call(elements, [&](const Context& context) {
+        dispatch::kernels().norm_parts(context, static_cast<int64_t>(segments.size()), segments.data(), 2,
+                                       parts.data());
+    });
+    size_t next = 0;
+    for (const py::array& array : arrays) {
+        double sum = 0;
+        for (int64_t start = 0; start < array.size(); start += kSegment) sum += parts[next++];
+        norms.push_back(std::sqrt(sum));
+    }
+    return norms;
+}
+
+void lars_step(const Arrays& params, const Arrays& grads, const OptionalArrays& momentum_buffers, double lr,
+               double momentum, double dampening, double weight_decay, bool nesterov, double trust_coefficient,
+               double eps, bool maximize, bool first) {
+    require(momentum == 0 || momentum_buffers, "lars_step: momentum needs momentum_buffers");
+    const Segments s = segments_of("lars_step", params, grads, {{"momentum_buffers", pointer(momentum_buffers)}});
+    std::vector<StepSegment> gradients = s.list;
+    for (StepSegment& segment : gradients) segment.param = const_cast<float*>(segment.grad);  // only read
+    const std::vector<double> sizes = norms_of(s.list, params, s.elements);
+    const std::vector<double> slopes = norms_of(gradients, params, s.elements);
+    std::vector<float> ratios;
+    for (size_t i = 0; i < params.size(); ++i) {
+        const bool adapts = sizes[i] != 0 && slopes[i] != 0;
+        const double ratio = adapts ? trust_coefficient * sizes[i] / (slopes[i] + weight_decay * sizes[i] + eps) : 1;
+        for (int64_t start = 0; start < params[i].size(); start += kSegment) ratios.push_back(single(ratio));
+    }
+    const SgdStep step{
+        single(lr), single(momentum), single(1 - dampening), single(weight_decay), sign_of(maximize), nesterov, first};
+    call(s.elements * 2, [&](const Context& context) {
+        dispatch::kernels().lars_step(context, static_cast<int64_t>(s.list.size()), s.list.data(), step, ratios.data());
+    });
+}
+
+void lerp(const Arrays& arrays, const Arrays& targets, double weight) {
+    const Segments s = segments_of("lerp", arrays, targets, {});
+    call(s.elements, [&](const Context& context) {
+        dispatch::kernels().lerp_segments(context, static_cast<int64_t>(s.list.size()), s.list.data(), single(weight),
+                                          single(1 - weight));
+    });
+}
+
+void soft_threshold(const Arrays& arrays, float threshold) {
+    require_writeable("soft_threshold", arrays);
+    require(threshold >= 0, "soft_threshold: threshold is " + std::to_string(threshold) + ", it must not be negative");
+    const Updated u("soft_threshold", arrays);
+    call(u.segments.elements, [&](const Context& context) {
+        dispatch::kernels().threshold_segments(context, u.count(), u.segments.list.data(), threshold);
+    });
+    u.copy_back();
 }
 
 double gradient_norm(const Arrays& arrays, double order) {
@@ -201,6 +301,14 @@ void bind_optim(Module& m) {
     m.def("adagrad_step", &adagrad_step);
     m.def("rmsprop_step", &rmsprop_step);
     m.def("adam_step", &adam_step);
+    m.def("adadelta_step", &adadelta_step);
+    m.def("adamax_step", &adamax_step);
+    m.def("nadam_step", &nadam_step);
+    m.def("radam_step", &radam_step);
+    m.def("lion_step", &lion_step);
+    m.def("lars_step", &lars_step);
+    m.def("lerp", &lerp);
+    m.def("soft_threshold", &soft_threshold);
     m.def("gradient_norm", &gradient_norm);
     m.def("scale_gradients", &scale_gradients);
     m.def("clamp_gradients", &clamp_gradients);

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .optimizer import Bundle, Optimizer, check_range
+from .optimizer import Bundle, Optimizer, check_range, check_variant
 
 
 class Adagrad(Optimizer):
@@ -21,6 +21,7 @@ class Adagrad(Optimizer):
         initial_accumulator_value: with which ``sum`` starts, default 0.
         eps: default 1e-10.
         maximize: climb instead of descend, default False.
+        foreach, differentiable, fused: PyTorch's choices of an implementation; only their defaults.
 
     Raises:
         ValueError: a negative option.
@@ -40,9 +41,13 @@ class Adagrad(Optimizer):
         weight_decay: float = 0,
         initial_accumulator_value: float = 0,
         eps: float = 1e-10,
+        foreach: bool | None = None,
         *,
         maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
+        check_variant("Adagrad", foreach=foreach, differentiable=differentiable, fused=fused)
         defaults = {
             "lr": lr,
             "lr_decay": lr_decay,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .optimizer import Bundle, Optimizer, check_range
+from .optimizer import Bundle, Optimizer, check_betas, check_range, check_variant
 
 
 class Adam(Optimizer):
@@ -22,6 +22,9 @@ class Adam(Optimizer):
         weight_decay: L2 penalty, default 0.
         amsgrad: divide by the largest ``v`` so far, default False.
         maximize: climb instead of descend, default False.
+        foreach, capturable, differentiable, fused: PyTorch's choices of an implementation; only
+            their defaults.
+        decoupled_weight_decay: decay as AdamW does, default False.
 
     Raises:
         ValueError: a negative option, or a beta outside [0, 1).
@@ -30,8 +33,6 @@ class Adam(Optimizer):
         Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization", algorithm 1; amsgrad: Reddi, Kale
         and Kumar 2018, "On the Convergence of Adam and Beyond".
     """
-
-    _decoupled = False
 
     def __init__(
         self,
@@ -42,8 +43,14 @@ class Adam(Optimizer):
         weight_decay: float = 0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:
+        check_variant(type(self).__name__, foreach, capturable, differentiable, fused)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -51,6 +58,7 @@ class Adam(Optimizer):
             "weight_decay": weight_decay,
             "amsgrad": amsgrad,
             "maximize": maximize,
+            "decoupled_weight_decay": decoupled_weight_decay,
         }
         super().__init__(params, defaults)
 
@@ -58,11 +66,7 @@ class Adam(Optimizer):
         name = type(self).__name__
         for option in ("lr", "eps", "weight_decay"):
             check_range(name, option, group[option])
-        betas = group["betas"]
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise ValueError(f"{name}: betas must be a pair (beta1, beta2), got {betas!r}")
-        for index, beta in enumerate(betas):
-            check_range(name, f"betas[{index}]", beta, below=1.0)
+        check_betas(name, group["betas"])
 
     def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
@@ -81,7 +85,7 @@ class Adam(Optimizer):
             beta2,
             group["eps"],
             group["weight_decay"],
-            self._decoupled,
+            group["decoupled_weight_decay"],
             group["maximize"],
         )
 
@@ -90,7 +94,7 @@ class AdamW(Adam):
     """Adam with the decay ``p -= lr * weight_decay * p`` beside the adaptive step, not inside the gradient.
 
     Args:
-        params, lr, betas, eps, amsgrad, maximize: as for Adam.
+        params, lr, betas, eps, amsgrad, maximize, and PyTorch's choices: as for Adam.
         weight_decay: default 1e-2.
 
     Raises:
@@ -99,8 +103,6 @@ class AdamW(Adam):
     Source:
         Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2.
     """
-
-    _decoupled = True
 
     def __init__(
         self,
@@ -112,5 +114,12 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize,
+            capturable=capturable, differentiable=differentiable, fused=fused, decoupled_weight_decay=True,
+        )  # fmt: skip

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, before_write, enable_grad, wrote
+from ..nn.hooks import Hooks, RemovableHandle
 from ..ops._backend import backend
 
 
@@ -46,6 +47,12 @@ class Bundle:
 class Optimizer:
     """Base class: a subclass gives the options' defaults, ``_check``, ``_state_names`` and ``_update``.
 
+    Every group takes, besides the optimizer's options, ``"l1"`` (default 0): the penalty ``l1 * sum(|p|)``.
+    Its step is proximal: after the optimizer's own, ``p = sign(p) * max(|p| - lr * l1, 0)``, so that weights
+    become exactly 0, as no subgradient achieves. ``weight_decay`` is the penalty ``weight_decay / 2 * sum(p *
+    p)`` (decoupled in AdamW, Lion, and where ``decoupled_weight_decay`` says so); both together are the
+    elastic net.
+
     Args:
         params: an iterable of Tensors, or of dicts ``{"params": Tensors, option: value, ...}``, one a group.
         defaults: options for groups that do not give them.
@@ -71,6 +78,7 @@ class Optimizer:
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self.step_count = 0
+        self._pre_hooks, self._post_hooks = Hooks(), Hooks()
         self._noted: dict[Tensor, tuple[np.ndarray, Any]] = {}
         entries = [params] if isinstance(params, Mapping) else list(params)
         if not entries:
@@ -121,6 +129,7 @@ class Optimizer:
                     "optimized"
                 )
             seen.add(id(parameter))
+        check_range(name, "l1", group.get("l1", 0))
         self._check(group)
         self.param_groups.append(group)
 
@@ -146,17 +155,32 @@ class Optimizer:
         Returns:
             what `closure` returned, or None.
         """
+        for hook, _ in tuple(self._pre_hooks.values()):
+            hook(self, (closure,), {})
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
         before_write()
         for group in self.param_groups:
+            threshold = group["lr"] * group.get("l1", 0)
             for bundle in self._bundles(group):
                 self._update(group, bundle)
+                if threshold:
+                    bundle.kernels.soft_threshold(bundle.arrays, threshold)
                 self._note_writes(bundle)
         self.step_count += 1
+        for hook, _ in tuple(self._post_hooks.values()):
+            hook(self, (closure,), {})
         return loss
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Have ``hook(optimizer, args, kwargs)`` called before every step, until ``remove()``."""
+        return self._pre_hooks.add(f"{type(self).__name__}.register_step_pre_hook", hook, False, False)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Have ``hook(optimizer, args, kwargs)`` called after every step, until ``remove()``."""
+        return self._post_hooks.add(f"{type(self).__name__}.register_step_post_hook", hook, False, False)
 
     # What a subclass defines.
 
@@ -172,6 +196,7 @@ class Optimizer:
         raise NotImplementedError
 
     _counts_steps = True  # whether the state holds "step"
+    _scalar_names: tuple[str, ...] = ()  # numbers in the state besides "step"
     _initial_value: str | None = None  # the option with which new state arrays are filled; None: zeros
 
     # Gathering.
@@ -297,6 +322,7 @@ class Optimizer:
                 continue
             options = {option: value for option, value in group.items() if option != "params"}
             try:
+                check_range(type(self).__name__, "l1", options.get("l1", 0))
                 self._check({**own, **options})
             except (TypeError, ValueError) as error:
                 problems.append(f"group {index}: {error}")
@@ -309,7 +335,7 @@ class Optimizer:
         targets = dict(zip(numbers, self._parameters(), strict=True))
         state: dict[Tensor, dict[str, Any]] = {}
         allowed = {name for group in groups for name in self._state_names(group)} | (
-            {"step"} if self._counts_steps else set()
+            {"step", *self._scalar_names} if self._counts_steps else set()
         )
         for number, entry in saved.items():
             if number not in targets:
@@ -325,6 +351,8 @@ class Optimizer:
                     )
                 elif name == "step":
                     state[parameter][name] = int(_array_of(value))
+                elif name in self._scalar_names:
+                    state[parameter][name] = float(_array_of(value))
                 elif value is None or _array_of(value).shape != parameter.shape:
                     shape = None if value is None else _array_of(value).shape
                     problems.append(
@@ -358,6 +386,35 @@ def check_range(owner: str, name: str, value: Any, low: float = 0.0, below: floa
     if not low <= value < below:
         rule = f"at least {low:g} and finite" if below == math.inf else f"in [{low:g}, {below:g})"
         raise ValueError(f"{owner}: {name} must be {rule}, got {value}")
+
+
+def check_betas(owner: str, betas: Any) -> None:
+    """Raise ValueError unless `betas` are two numbers in [0, 1)."""
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise ValueError(f"{owner}: betas must be a pair (beta1, beta2), got {betas!r}")
+    for index, beta in enumerate(betas):
+        check_range(owner, f"betas[{index}]", beta, below=1.0)
+
+
+def check_variant(
+    owner: str,
+    foreach: bool | None = None,
+    capturable: bool = False,
+    differentiable: bool = False,
+    fused: bool | None = None,
+) -> None:
+    """Raise NotImplementedError where PyTorch's choice of an implementation is not left at its default."""
+    for name, value, default in (
+        ("foreach", foreach, None),
+        ("capturable", capturable, False),
+        ("differentiable", differentiable, False),
+        ("fused", fused, None),
+    ):
+        if value is not default:
+            raise NotImplementedError(
+                f"{owner}: {name}={value!r} chooses among PyTorch's implementations; pynet has one, for "
+                f"all parameters of a group at once: leave {name} at {default!r}"
+            )
 
 
 def _array_of(value: Any) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .optimizer import Bundle, Optimizer, check_range
+from .optimizer import Bundle, Optimizer, check_range, check_variant
 
 
 class RMSprop(Optimizer):
@@ -24,6 +24,7 @@ class RMSprop(Optimizer):
         momentum: default 0.
         centered: default False.
         maximize: climb instead of descend, default False.
+        capturable, foreach, differentiable: PyTorch's choices of an implementation; only their defaults.
 
     Raises:
         ValueError: a negative option.
@@ -42,9 +43,12 @@ class RMSprop(Optimizer):
         weight_decay: float = 0,
         momentum: float = 0,
         centered: bool = False,
-        *,
+        capturable: bool = False,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
+        check_variant("RMSprop", foreach, capturable, differentiable)
         defaults = {
             "lr": lr,
             "momentum": momentum,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .optimizer import Bundle, Optimizer, check_range
+from .optimizer import Bundle, Optimizer, check_range, check_variant
 
 
 class SGD(Optimizer):
@@ -22,6 +22,7 @@ class SGD(Optimizer):
         weight_decay: L2 penalty, default 0.
         nesterov: default False; needs momentum and no dampening.
         maximize: climb instead of descend, default False.
+        foreach, differentiable, fused: PyTorch's choices of an implementation; only their defaults.
 
     Raises:
         ValueError: `lr`, `momentum` or `weight_decay` negative; `nesterov` without momentum or with
@@ -44,7 +45,11 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
+        check_variant("SGD", foreach=foreach, differentiable=differentiable, fused=fused)
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -56,12 +61,13 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: dict[str, Any]) -> None:
+        owner = type(self).__name__
         for name in ("lr", "momentum", "weight_decay"):
-            check_range("SGD", name, group[name])
-        check_range("SGD", "dampening", group["dampening"], low=-float("inf"))
+            check_range(owner, name, group[name])
+        check_range(owner, "dampening", group["dampening"], low=-float("inf"))
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError(
-                f"SGD: nesterov needs momentum > 0 and dampening 0, got momentum {group['momentum']} and "
+                f"{owner}: nesterov needs momentum > 0 and dampening 0, got momentum {group['momentum']} and "
                 "dampening "
                 f"{group['dampening']}"
             )

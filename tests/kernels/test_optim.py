@@ -104,6 +104,77 @@ def test_adam_step(isa, same_bits, rng, amsgrad, weight_decay, decoupled, maximi
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("weight_decay, maximize", [(0.0, False), (0.1, True)])
+@pytest.mark.parametrize(
+    "name, states, positive, scalars, rest",
+    [
+        ("adadelta_step", 2, (0, 1), (1.0, 0.9, 1e-2), ()),
+        ("adamax_step", 2, (1,), (0.01, 0.9, 0.99, 1e-2), ()),
+        ("nadam_step", 2, (1,), (0.01, 0.02, 0.5, 0.9, 0.99, 1e-2), (0.97,)),
+        ("radam_step", 2, (1,), (0.01, 0.9, 0.99, 1e-2), (0.97, True)),
+        ("radam_step", 2, (1,), (0.01, 0.9, 0.99, 1e-2), (0.97, False)),
+        ("lion_step", 1, (), (0.01, 0.9, 0.99), ()),
+    ],
+)
+def test_relatives_of_adam(
+    isa, same_bits, rng, name, states, positive, scalars, rest, weight_decay, maximize
+):
+    compare(
+        same_bits, rng, name, states, lambda t: (*scalars, weight_decay, *rest, maximize), positive=positive
+    )
+
+
+@pytest.mark.parametrize("momentum, nesterov", [(0.0, False), (0.9, False), (0.9, True)])
+@pytest.mark.parametrize("weight_decay, maximize", [(0.0, False), (0.1, True)])
+def test_lars_step(isa, same_bits, rng, momentum, nesterov, weight_decay, maximize):
+    absent = (0,) if momentum == 0 else ()
+    compare(
+        same_bits, rng, "lars_step", 1,
+        lambda t: (0.5, momentum, 0.0, weight_decay, nesterov, 0.02, 1e-8, maximize, t == 0), absent=absent,
+    )  # fmt: skip
+
+
+def test_lars_leaves_zeros_to_sgd(isa):
+    p, g = np.zeros(20, np.float32), np.ones(20, np.float32)
+    _core.lars_step([p], [g], None, 0.5, 0.0, 0.0, 0.0, False, 1e-3, 1e-8, False, True)
+    assert np.all(p == -0.5)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.2, 0.7, 1.0])
+def test_lerp(isa, same_bits, rng, weight):
+    start, to = arrays(rng), arrays(rng)
+
+    def run():
+        own = [a.copy(order="K") for a in start]
+        _core.lerp(own, to, weight)
+        return own
+
+    want = [a.astype(np.float64) for a in start]
+    reference.lerp(want, [a.astype(np.float64) for a in to], weight)
+    for a, b, s, t in zip(same_bits(run), want, start, to, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+        if weight in (0.0, 1.0):
+            np.testing.assert_array_equal(a, t if weight else s)
+
+
+def test_soft_threshold(isa, same_bits, rng):
+    start = arrays(rng)
+    start[5][0, 0, 0, 0] = np.nan
+
+    def run():
+        own = [a.copy(order="K") for a in start]
+        _core.soft_threshold(own, 0.4)
+        return own
+
+    want = [a.astype(np.float64) for a in start]
+    reference.soft_threshold(want, float(np.float32(0.4)))
+    for a, b in zip(same_bits(run), want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+        assert ((a == 0) == (b == 0)).all()
+    with pytest.raises(ValueError, match="must not be negative"):
+        _core.soft_threshold(start, -1.0)
+
+
 def test_adam_bias_correction_is_formed_in_double(isa):
     # 1 - 0.999999 in float32 is off by 5 %
     p, g = np.zeros(3, np.float32), np.full(3, 2.0, np.float32)

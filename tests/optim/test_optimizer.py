@@ -177,6 +177,12 @@ OPTIMIZERS = [
     ("RMSprop", {"momentum": 0.9, "centered": True}),
     ("Adam", {"amsgrad": True}),
     ("AdamW", {}),
+    ("Adadelta", {}),
+    ("Adamax", {}),
+    ("NAdam", {}),
+    ("RAdam", {}),
+    ("Lion", {}),
+    ("LARS", {"weight_decay": 0.1}),
 ]
 
 
@@ -204,7 +210,7 @@ def test_a_loaded_optimizer_goes_on_as_the_saved_one(name, options):
         np.testing.assert_array_equal(ours.array, theirs.array)
     for p in copies:
         for value in loaded.state[p].values():
-            assert isinstance(value, int) or value.array.strides == p.array.strides
+            assert isinstance(value, (int, float)) or value.array.strides == p.array.strides
 
 
 def test_loading_copies():
@@ -278,3 +284,131 @@ def test_repr_lists_the_options():
         "    dampening: 0",
         "    lr: 0.5",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [case for case in OPTIMIZERS if case[0] not in ("Lion", "LARS")]
+)
+def test_state_goes_to_pytorch_and_back(name, options):
+    torch = pytest.importorskip("torch")
+    ours, parameters = trained(name, **options)
+    theirs_parameters = [torch.nn.Parameter(torch.tensor(p.array.copy())) for p in parameters]
+    theirs = getattr(torch.optim, name)(
+        [{"params": theirs_parameters[:1]}, {"params": theirs_parameters[1:]}], **options
+    )
+    state = ours.state_dict()
+    for entry in state["state"].values():
+        for key, value in entry.items():
+            entry[key] = torch.tensor(value.array.copy()) if isinstance(value, Tensor) else value
+    theirs.load_state_dict(state)
+    copies = [Tensor(p.array.copy(order="K"), requires_grad=True) for p in parameters]
+    back = getattr(optim, name)([{"params": copies[:1]}, {"params": copies[1:]}], **options)
+    back.load_state_dict(theirs.state_dict())
+    for _ in range(3):
+        for p in theirs_parameters:
+            p.grad = torch.full_like(p, 0.7)
+        theirs.step()
+        for each in (ours, back):
+            for p in [q for group in each.param_groups for q in group["params"]]:
+                with_grad(p, 0.7)
+            each.step()
+    for mine, copied, other in zip(parameters, copies, theirs_parameters, strict=True):
+        np.testing.assert_allclose(mine.array, other.detach().numpy(), rtol=1e-6)
+        np.testing.assert_allclose(copied.array, mine.array, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["SGD", "Adagrad", "RMSprop", "Adam", "AdamW", "Adadelta", "Adamax", "NAdam", "RAdam"]
+)
+def test_pytorchs_choices_of_an_implementation(name):
+    assert getattr(optim, name)([parameter(1)], foreach=None, differentiable=False)
+    with pytest.raises(NotImplementedError, match=f"{name}: foreach=True chooses .* leave foreach at None"):
+        getattr(optim, name)([parameter(1)], foreach=True)
+
+
+def test_penalties():
+    p = Tensor(np.array([2.0, -2.0, 0.04, -0.04]), requires_grad=True)
+    p.grad = Tensor(np.zeros(4))
+    optim.SGD([{"params": p, "l1": 0.5}], lr=0.1).step()
+    np.testing.assert_allclose(p.array, [1.95, -1.95, 0, 0])  # exactly zero
+    elastic = Tensor(np.array([2.0, -2.0]), requires_grad=True)
+    optimizer = optim.SGD([{"params": elastic, "l1": 0.5, "weight_decay": 0.1}], lr=0.1)
+    elastic.grad = Tensor(np.zeros(2))
+    optimizer.step()
+    np.testing.assert_allclose(elastic.array, [2 - 0.02 - 0.05, -2 + 0.02 + 0.05])
+    with pytest.raises(ValueError, match="SGD: l1 must be at least 0 and finite, got -1"):
+        optim.SGD([{"params": parameter(2), "l1": -1}])
+
+
+def test_l1_finds_the_lasso():
+    # min (p - b)^2 / 2 + l |p| is the soft threshold of b
+    b = np.array([3.0, -0.2, 0.5, -2.0])
+    p = Tensor(np.zeros(4), requires_grad=True)
+    optimizer = optim.SGD([{"params": p, "l1": 0.4}], lr=0.5)
+    for _ in range(200):
+        p.grad = Tensor(p.array - b)
+        optimizer.step()
+    np.testing.assert_allclose(p.array, [2.6, 0, 0.1, -1.6], atol=1e-12)
+
+
+def test_step_hooks():
+    p, calls = with_grad(parameter(1)), []
+    optimizer = optim.SGD([p], lr=1.0)
+    before = optimizer.register_step_pre_hook(lambda o, args, kwargs: calls.append(float(p.array[0])))
+    optimizer.register_step_post_hook(lambda o, args, kwargs: calls.append(float(p.array[0])))
+    optimizer.step()
+    before.remove()
+    optimizer.step()
+    assert calls == [1.0, 0.0, -1.0]
+
+
+def test_gradients_add_over_backward_calls():
+    from pynet import nn
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    whole, parts = nn.Linear(3, 2).double(), nn.Linear(3, 2).double()
+    parts.load_state_dict(whole.state_dict())
+    loss = nn.MSELoss()
+    loss(whole(Tensor(x)), Tensor(y)).backward()
+    for i in range(4):
+        (loss(parts(Tensor(x[2 * i : 2 * i + 2])), Tensor(y[2 * i : 2 * i + 2])) / 4).backward()
+    for model in (whole, parts):
+        optim.Adam(model.parameters(), lr=0.1).step()
+    for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
+        np.testing.assert_allclose(a.array, b.array, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+@pytest.mark.parametrize("schedule", ["CyclicLR", "OneCycleLR", "StepLR"])
+def test_schedules_continue_with_every_optimizer(name, options, schedule):
+    cycles = any(
+        option in getattr(optim, name)([parameter(1)], **options).defaults for option in ("momentum", "betas")
+    )
+    arguments = {
+        "CyclicLR": {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 3, "cycle_momentum": cycles},
+        "OneCycleLR": {"max_lr": 0.1, "total_steps": 20, "cycle_momentum": cycles},
+        "StepLR": {"step_size": 2},
+    }[schedule]
+
+    def made():
+        p = parameter(3)
+        optimizer = getattr(optim, name)([p], **options)
+        return p, optimizer, getattr(optim.lr_scheduler, schedule)(optimizer, **arguments)
+
+    def go(p, optimizer, scheduler, steps):
+        for _ in range(steps):
+            with_grad(p, 0.3)
+            optimizer.step()
+            scheduler.step()
+
+    first, second = made(), made()
+    go(*first, 5)
+    second[0].array[...] = first[0].array
+    second[1].load_state_dict(first[1].state_dict())
+    second[2].load_state_dict(first[2].state_dict())
+    go(*first, 5)
+    second[1].step_count = 5
+    go(*second, 5)
+    np.testing.assert_array_equal(first[0].array, second[0].array)
+    assert first[1].param_groups[0]["lr"] == second[1].param_groups[0]["lr"]

@@ -184,3 +184,41 @@ def test_gradients_scaled_and_clamped_in_place():
     reference.clamp_gradients([a, b], -1.0, 1.25)
     np.testing.assert_array_equal(a, [[1.25, -1.0]])
     assert b == -1
+
+
+def test_first_steps_of_the_others_by_hand():
+    def one(name, states, *arguments, p=1.0, g=2.0):
+        params = [np.array([p])]
+        own = [[np.array([float(v)])] for v in states]
+        getattr(reference, name)(params, [np.array([g])], *own, *arguments)
+        return params[0][0], [s[0][0] for s in own]
+
+    delta = math.sqrt(0.01) / math.sqrt(2.0 + 0.01) * 2
+    p, (s, u) = one("adadelta_step", (0, 0), 0.5, 0.5, 0.01, 0.0, False)
+    np.testing.assert_allclose([p, s, u], [1 - 0.5 * delta, 2.0, delta**2 / 2])
+    p, (m, u) = one("adamax_step", (0, 8), 0.1, 0.9, 0.5, 0.25, 0.0, False)
+    np.testing.assert_allclose([p, m, u], [1 - 0.1 * 0.2 / 4, 0.2, 4])
+    p, (m, v) = one("nadam_step", (0, 0), 0.1, 0.3, 0.5, 0.5, 0.75, 0.0, 0.0, 0.9, False)
+    np.testing.assert_allclose([p, m, v], [0.9 - (0.1 * 2 + 0.3 * 1) / (1 / 0.5), 1, 1])
+    p, (m, v) = one("radam_step", (0, 0), 0.1, 0.5, 0.75, 1.0, 0.0, 0.9, True, False)
+    np.testing.assert_allclose([p, m, v], [0.9 - 0.1 * 1 / (1 + 1), 1, 1])
+    p, _ = one("radam_step", (0, 0), 0.1, 0.5, 0.75, 1.0, 0.0, 0.9, False, False)
+    np.testing.assert_allclose(p, 0.9 - 0.1)
+    p, (m,) = one("lion_step", (-1,), 0.1, 0.5, 0.75, 2.0, False)
+    np.testing.assert_allclose([p, m], [1 - 0.2 - 0.1, -0.25])
+    params = [np.array([3.0, 4.0])]
+    reference.lars_step(
+        params, [np.array([0.0, 2.0])], None, 0.5, 0.0, 0.0, 0.0, False, 0.1, 0.0, False, True
+    )
+    np.testing.assert_allclose(params[0], [3, 4 - 0.5 * 0.1 * 5 / 2 * 2])
+
+
+def test_lerp_and_soft_threshold_by_hand():
+    a = [np.array([1.0, 3.0])]
+    reference.lerp(a, [np.array([3.0, 1.0])], 0.25)
+    np.testing.assert_allclose(a[0], [1.5, 2.5])
+    reference.lerp(a, [np.array([0.5, 0.5])], 0.75)
+    np.testing.assert_allclose(a[0], [0.75, 1.0])
+    b = [np.array([1.0, -0.25, -3.0, np.nan])]
+    reference.soft_threshold(b, 0.5)
+    np.testing.assert_array_equal(b[0], [0.5, 0, -2.5, np.nan])
