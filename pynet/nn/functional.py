@@ -1,7 +1,9 @@
 """Operations without state, in torch.nn.functional's names and orders; `pynet.ops` documents them."""
 
 from ..ops.activation import elu, leaky_relu, maxout, relu, sigmoid, tanh
+from ..ops.conv1d import conv1d, conv_transpose1d
 from ..ops.conv2d import conv2d
+from ..ops.conv_transpose import conv_transpose2d
 from ..ops.creation import one_hot
 from ..ops.curve import (
     celu,
@@ -19,7 +21,9 @@ from ..ops.curve import (
     softsign,
 )
 from ..ops.dropout import dropout
+from ..ops.fold import fold, unfold
 from ..ops.group_norm import group_norm, instance_norm, layer_norm, local_response_norm
+from ..ops.interpolate import interpolate, pixel_shuffle, pixel_unshuffle
 from ..ops.loss import cross_entropy, multi_margin_loss, multilabel_margin_loss, nll_loss
 from ..ops.loss_distance import (
     cosine_embedding_loss,
@@ -42,8 +46,8 @@ from ..ops.loss_pairs import (
 )
 from ..ops.matmul import linear
 from ..ops.norm import batch_norm
+from ..ops.pad import pad
 from ..ops.pool2d import adaptive_avg_pool2d, avg_pool2d, max_pool2d
-from ..ops.shape import pad
 from ..ops.softmax import log_softmax, softmax
 
 __all__ = [
@@ -53,13 +57,17 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
+    "conv1d",
     "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
     "dice_loss",
     "dropout",
     "elu",
+    "fold",
     "gelu",
     "group_norm",
     "hardsigmoid",
@@ -68,6 +76,7 @@ __all__ = [
     "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "layer_norm",
@@ -85,6 +94,8 @@ __all__ = [
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "prelu",
     "relu",
     "relu6",
@@ -100,4 +111,5 @@ __all__ = [
     "softsign",
     "tanh",
     "triplet_margin_loss",
+    "unfold",
 ]
