@@ -50,7 +50,7 @@ def _pad(to: Lowering, node: Node) -> None:
         refuse(node, "pads with another constant than 0")
 
     def taps(axis: int) -> Taps:
-        size = source.shape[axis]
+        size = node.output.shape[axis] - sum(widths[axis])
         if mode == "constant":
             return _zeros_around(size, *widths[axis])
         return axis_matrix(size, *widths[axis], mode if any(widths[axis]) else "constant", _FLOAT32).forward
@@ -92,8 +92,8 @@ def _conv_transpose2d(to: Lowering, node: Node) -> None:
 def _unfold(to: Lowering, node: Node) -> None:
     x, a = to.dense(node.inputs[0]), node.attributes
     if any(a["padding"]):
-        edges = (_zeros_around(n, p, p) for n, p in zip(x.shape[2:], a["padding"], strict=True))
-        x = _resample(to, x, *edges, "pad")
+        down, across = (_zeros_around(n, p, p) for n, p in zip(x.shape[2:], a["padding"], strict=True))
+        x = _resample(to, x, down, across, "pad")
     counts = window_counts(x.shape, a["kernel"], a["stride"], (0, 0), a["dilation"])
     windows = view_of(x.ghost, a["kernel"], a["stride"], a["dilation"], counts)
     columns = to.copied(Operand(x.buffer, windows), "c").reshaped(node.output.shape)

@@ -87,7 +87,8 @@ class _ConvTranspose(Module):
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """Transposed 2-D convolution of (N, C, H, W) maps: the gradient of Conv2d by its input, with learned kernels.
+    """Transposed 2-D convolution of (N, C, H, W) maps: the gradient of Conv2d by its input, with learned
+    kernels.
 
     Args:
         in_channels: C.

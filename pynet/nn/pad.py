@@ -96,7 +96,8 @@ class ReflectionPad1d(_Pad):
 
     Raises:
         TypeError: a width that is no int.
-        ValueError: another count of widths; a width that reaches the size, or nothing left of an axis, when it is called.
+        ValueError: another count of widths; a width that reaches the size, or nothing left of an axis, when
+            it is called.
     """
 
     _axes = 1
@@ -132,7 +133,8 @@ class CircularPad1d(_Pad):
 
     Raises:
         TypeError: a width that is no int.
-        ValueError: another count of widths; a width above the size, or nothing left of an axis, when it is called.
+        ValueError: another count of widths; a width above the size, or nothing left of an axis, when it is
+            called.
     """
 
     _axes = 1
@@ -185,7 +187,8 @@ class ReflectionPad2d(_Pad):
 
     Raises:
         TypeError: a width that is no int.
-        ValueError: another count of widths; a width that reaches the size, or nothing left of an axis, when it is called.
+        ValueError: another count of widths; a width that reaches the size, or nothing left of an axis, when
+            it is called.
     """
 
     _axes = 2
@@ -221,7 +224,8 @@ class CircularPad2d(_Pad):
 
     Raises:
         TypeError: a width that is no int.
-        ValueError: another count of widths; a width above the size, or nothing left of an axis, when it is called.
+        ValueError: another count of widths; a width above the size, or nothing left of an axis, when it is
+            called.
     """
 
     _axes = 2

@@ -16,7 +16,8 @@ class Upsample(Module):
     Args:
         size: the output's size, int or one a spatial axis; or
         scale_factor: the output's size over the input's, a number or one a spatial axis.
-        mode: "nearest" (default), "nearest-exact", "linear" (signals), "bilinear", "bicubic" (maps) or "area".
+        mode: "nearest" (default), "nearest-exact", "linear" (signals), "bilinear", "bicubic" (maps) or
+            "area".
         align_corners: whether the centres of the corner pixels stay in the corners, default False. For the
             linear and cubic modes only.
         recompute_scale_factor: whether positions follow from the sizes rather than from scale_factor.

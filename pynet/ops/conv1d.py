@@ -28,7 +28,8 @@ def _image(name: str, input: Tensor, weight: Tensor, bias: Tensor | None) -> tup
     require_floats(name, input=input, weight=weight, bias=bias)
     if input.ndim not in (2, 3) or weight.ndim != 3:
         raise ValueError(
-            f"{name}: expected input (N, C, L) or (C, L) and weight with three axes; input is {input.shape}, weight "
+            f"{name}: expected input (N, C, L) or (C, L) and weight with three axes; input is "
+            f"{input.shape}, weight "
             f"{weight.shape}"
         )
     return unsqueeze(input, -2), unsqueeze(weight, -2)

@@ -1,6 +1,7 @@
 """Transposed convolution: the map from a convolution's output to its input, with the same weights.
 
-Its forward is the gradient of conv2d by x, its gradient by x is conv2d, and all three run on conv2d's kernels.
+Its forward is the gradient of conv2d by x, its gradient by x is conv2d, and all three run on conv2d's
+kernels.
 """
 
 from __future__ import annotations
@@ -137,7 +138,8 @@ def _transposed(
     for extra, s, d in zip(output_padding, stride, dilation, strict=True):
         if extra >= max(s, d):
             raise ValueError(
-                f"{name}: output_padding must be smaller than stride or dilation, got output_padding {output_padding}, "
+                f"{name}: output_padding must be smaller than stride or dilation, got output_padding "
+                f"{output_padding}, "
                 f"stride {stride} and dilation {dilation}"
             )
     size = tuple(

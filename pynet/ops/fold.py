@@ -1,4 +1,5 @@
-"""Sliding windows as columns (unfold), and their sum back into images (fold): each is the other's gradient."""
+"""Sliding windows as columns (unfold), and their sum back into images (fold): each is the other's
+gradient."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ def view_of(padded: Array, kernel: Pair, stride: Pair, dilation: Pair, counts: P
 
 
 def _padded(shape: tuple[int, ...], padding: Pair, dtype: np.dtype) -> tuple[Array, Array]:
-    """Zeros with room for the padding, planes in C order as the columns are, and the view of the image in them."""
+    """Zeros with room for the padding, planes in C order as the columns are, and the view of the image in
+    them."""
     n, c, h, w = shape
     whole = np.zeros((n, c, h + 2 * padding[0], w + 2 * padding[1]), dtype)
     return whole, whole[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
@@ -98,7 +100,8 @@ def unfold(
     counts = window_counts(input.shape, **window)
     if min(counts) < 1:
         raise ValueError(
-            f"unfold: kernel_size {window['kernel']} with dilation {window['dilation']} exceeds the padded input; input "
+            f"unfold: kernel_size {window['kernel']} with dilation {window['dilation']} exceeds the "
+            f"padded input; input "
             f"is {input.shape}, padding {window['padding']}"
         )
     return record(UNFOLD, (input,), **window)
@@ -131,7 +134,8 @@ def fold(
     taps = math.prod(window["kernel"])
     if input.ndim != 3 or input.shape[1] < 1 or input.shape[1] % taps:
         raise ValueError(
-            f"fold: input must be (N, C * {taps}, L) or (C * {taps}, L) for kernel_size {window['kernel']}, got "
+            f"fold: input must be (N, C * {taps}, L) or (C * {taps}, L) for kernel_size "
+            f"{window['kernel']}, got "
             f"{input.shape}"
         )
     counts = window_counts((0, 0, *size), **window)

@@ -14,7 +14,7 @@ from pynet.ops.pool2d import adaptive_avg_pool2d
 from pynet.ops.resample import Matrix, apply, gather, matrix
 from pynet.ops.shape import reshape, squeeze, unsqueeze
 
-_MODES = {3: ("nearest", "linear", "area", "nearest-exact")}
+_MODES: dict[int, tuple[str, ...]] = {3: ("nearest", "linear", "area", "nearest-exact")}
 _MODES[4] = ("nearest", "bilinear", "bicubic", "area", "nearest-exact")
 _SMOOTH = ("linear", "bilinear", "bicubic")
 Scale = float | None
@@ -134,15 +134,19 @@ def interpolate(
         input: float (N, C, H, W), or (N, C, L) for signals.
         size: the output's size, int or one a spatial axis; or
         scale_factor: the output's size over the input's, rounded down; a number or one a spatial axis.
-        mode: "nearest" (default), "nearest-exact", "linear" (signals), "bilinear", "bicubic" (maps) or "area".
-        align_corners: whether the centres of the corner pixels stay in the corners, default False: their outer edges
+        mode: "nearest" (default), "nearest-exact", "linear" (signals), "bilinear", "bicubic" (maps) or
+        "area".
+        align_corners: whether the centres of the corner pixels stay in the corners, default False: their
+        outer edges
             do. For the linear and cubic modes only.
-        recompute_scale_factor: whether positions follow from the sizes rather than from scale_factor, default False.
+        recompute_scale_factor: whether positions follow from the sizes rather than from scale_factor,
+        default False.
         antialias: whether "bilinear" and "bicubic" average over all pixels when they shrink, default False.
     Returns:
         Tensor (N, C, *size).
     Raises:
-        ValueError: not exactly one of size and scale_factor, an unknown mode, an empty size, align_corners or antialias
+        ValueError: not exactly one of size and scale_factor, an unknown mode, an empty size, align_corners
+        or antialias
             where they mean nothing.
         NotImplementedError: an input with more or fewer axes.
     Source:
@@ -151,16 +155,19 @@ def interpolate(
     require_floats("interpolate", input=input)
     if input.ndim not in (3, 4):
         raise NotImplementedError(
-            f"interpolate: input must be (N, C, L) or (N, C, H, W), got {input.shape}; volumes are not supported"
+            f"interpolate: input must be (N, C, L) or (N, C, H, W), got {input.shape}; volumes are not "
+            f"supported"
         )
     if mode not in _MODES[input.ndim]:
         raise ValueError(
-            f"interpolate: mode must be one of {', '.join(_MODES[input.ndim])} for an input of {input.ndim} axes, got "
+            f"interpolate: mode must be one of {', '.join(_MODES[input.ndim])} for an input of "
+            f"{input.ndim} axes, got "
             f"{mode!r}"
         )
     if mode not in _SMOOTH and align_corners is not None:
         raise ValueError(
-            f"interpolate: align_corners only goes with the modes {', '.join(_SMOOTH)}, got mode {mode!r}; leave it out"
+            f"interpolate: align_corners only goes with the modes {', '.join(_SMOOTH)}, got mode "
+            f"{mode!r}; leave it out"
         )
     if antialias and mode not in ("bilinear", "bicubic"):
         raise ValueError(f"interpolate: antialias only goes with bilinear and bicubic, got mode {mode!r}")
@@ -172,7 +179,7 @@ def interpolate(
     else:
         image = input
     if mode == "area":
-        out = adaptive_avg_pool2d(image, outputs)
+        out = adaptive_avg_pool2d(image, outputs)  # type: ignore[arg-type]
     else:
         out = record(
             INTERPOLATE,
@@ -193,7 +200,8 @@ def _sizes(
     axes = len(shape)
     if (size is None) == (scale_factor is None):
         raise ValueError(
-            f"interpolate: give either size or scale_factor, got size {size!r} and scale_factor {scale_factor!r}"
+            f"interpolate: give either size or scale_factor, got size {size!r} and scale_factor "
+            f"{scale_factor!r}"
         )
     name, given = ("size", size) if size is not None else ("scale_factor", scale_factor)
     each = tuple(given) if isinstance(given, (tuple, list)) else (given,) * axes
@@ -274,7 +282,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     x, r = _images("pixel_shuffle", input, upscale_factor)
     if x.shape[1] % (r * r):
         raise ValueError(
-            f"pixel_shuffle: the channels must be a multiple of {r * r} = upscale_factor^2, input is {input.shape}"
+            f"pixel_shuffle: the channels must be a multiple of {r * r} = upscale_factor^2, input is "
+            f"{input.shape}"
         )
     out = record(PIXEL_SHUFFLE, (x,), factor=r)
     return out if input.ndim == 4 else reshape(out, (*input.shape[:-3], *out.shape[1:]))
@@ -292,7 +301,8 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     x, r = _images("pixel_unshuffle", input, downscale_factor)
     if x.shape[2] % r or x.shape[3] % r:
         raise ValueError(
-            f"pixel_unshuffle: height and width must be multiples of downscale_factor {r}, input is {input.shape}"
+            f"pixel_unshuffle: height and width must be multiples of downscale_factor {r}, input is "
+            f"{input.shape}"
         )
     out = record(PIXEL_UNSHUFFLE, (x,), factor=r)
     return out if input.ndim == 4 else reshape(out, (*input.shape[:-3], *out.shape[1:]))

@@ -103,7 +103,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         mode: "constant", "reflect" (without the edge), "replicate" or "circular".
         value: for "constant", default 0.
     Raises:
-        ValueError: more pairs than axes, nothing left of an axis, reflect or circular widths that reach beyond the
+        ValueError: more pairs than axes, nothing left of an axis, reflect or circular widths that reach
+        beyond the
             elements, an unknown mode, or a value in another mode than "constant".
         TypeError: a width that is no int.
     """

@@ -1,6 +1,7 @@
 """Sparse matrices along one axis of an image, and what applies them: the ground of interpolation and padding.
 
-A matrix is (starts, positions, weights), as in `pynet.reference.resample`; it comes with its transpose, which is the
+A matrix is (starts, positions, weights), as in `pynet.reference.resample`; it comes with its transpose,
+which is the
 gradient. Matrices depend on sizes alone and are kept.
 """
 

@@ -1,8 +1,11 @@
 """Separable linear maps of images: interpolation, padding, and their gradients.
 
-Interpolation along one axis is a matrix A with few entries in a row: out[i] = sum over j of A[i, j] x[j]. On an
-image the rows and the columns have a matrix each, out = A x B^T, and the gradient is dx = A^T dout B: the same
-operation with transposed matrices. A matrix is given by its rows, (starts, positions, weights): row i has the entries
+Interpolation along one axis is a matrix A with few entries in a row: out[i] = sum over j of A[i, j] x[j]. On
+an
+image the rows and the columns have a matrix each, out = A x B^T, and the gradient is dx = A^T dout B: the
+same
+operation with transposed matrices. A matrix is given by its rows, (starts, positions, weights): row i has
+the entries
 weights[k] in the columns positions[k], starts[i] <= k < starts[i + 1].
 """
 
@@ -23,8 +26,8 @@ def _apply(x: np.ndarray, taps: Taps, axis: int) -> np.ndarray:
     out = np.zeros((*x.shape[:axis], len(starts) - 1, *x.shape[axis + 1 :]), x.dtype)
     filled = np.flatnonzero(starts[1:] > starts[:-1])
     if filled.size:
-        rows = (*(slice(None),) * axis, filled)
-        out[rows] = np.add.reduceat(terms, starts[filled], axis)
+        rows = [slice(None)] * axis
+        out[(*rows, filled)] = np.add.reduceat(terms, starts[filled], axis)
     return out
 
 
