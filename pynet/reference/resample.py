@@ -26,8 +26,8 @@ def _apply(x: np.ndarray, taps: Taps, axis: int) -> np.ndarray:
     out = np.zeros((*x.shape[:axis], len(starts) - 1, *x.shape[axis + 1 :]), x.dtype)
     filled = np.flatnonzero(starts[1:] > starts[:-1])
     if filled.size:
-        rows = [slice(None)] * axis
-        out[(*rows, filled)] = np.add.reduceat(terms, starts[filled], axis)
+        sums = np.add.reduceat(terms, starts[filled], axis)
+        np.moveaxis(out, axis, 0)[filled] = np.moveaxis(sums, axis, 0)
     return out
 
 
