@@ -2,8 +2,7 @@
 
 Shapes are PyTorch's. In memory, a 4-D parameter (F, C, KH, KW) is dense in the order (KH, KW, C, F), a 3-D
 one (F, C, K) in the order (K, C, F), and a 2-D one (out, in) in the order (in, out): the output channel
-varies fastest, so that a kernel loads whole
-vectors of output channels.
+varies fastest, so that a kernel loads whole vectors of output channels.
 """
 
 from __future__ import annotations
