@@ -171,6 +171,19 @@ struct AveragePool2d {
     int64_t divisor = 0;  // of every window; 0: how many elements it counts
 };
 
+// A sparse matrix by its rows: row i has weights[k] in column positions[k] for starts[i] <= k < starts[i + 1].
+struct Taps {
+    const int64_t* starts;
+    const int64_t* positions;
+    const float* weights;
+};
+
+// Activations (N, H, W, C) -> (N, OH, OW, C) through the matrices down (OH, H) and across (OW, W).
+struct Resample {
+    int64_t N, C, H, W, OH, OW;
+    Taps down, across;
+};
+
 // Batch normalisation of `rows` pixels with C channels; var is biased. weight, bias and residual may be null.
 struct BatchNorm {
     int64_t rows, C;

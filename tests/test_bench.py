@@ -29,6 +29,7 @@ MEASURED_IN = {
     "group_norm": "norm",
     "curve": "activation",
     "reduce": "elementwise",
+    "resample": "pool2d",
 }
 
 

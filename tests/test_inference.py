@@ -384,7 +384,7 @@ UNSUPPORTED = {
     "operation norm": lambda m, x: F.normalize(x),
     "operation sign": lambda m, x: F.lp_pool2d(x, 2, 2),
     "operation adaptive_max_pool2d": lambda m, x: F.adaptive_max_pool2d(x, 3),
-    "operation maxout": lambda m, x: F.maxout(x, 2),
+    "operation fold": lambda m, x: F.fold(F.unfold(x, 2), x.shape[2:], 2),
     "operation flip": lambda m, x: pynet.flip(x, 1),
     "operation conv2d .* weights that depend": lambda m, x: F.conv2d(x, x[:2]),
     "operation max_pool2d .* returns indices": lambda m, x: F.max_pool2d(x, 2, return_indices=True)[0],

@@ -175,6 +175,8 @@ void bind_inference(Module& m) {
     METHOD(add_max_pool2d);
     METHOD(add_avg_pool2d);
     METHOD(add_adaptive_avg_pool2d);
+    METHOD(add_conv_transpose2d);
+    METHOD(add_resample);
     METHOD(add_activation);
     METHOD(add_unary);
     METHOD(add_binary);

@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "arrays.h"
+#include "resample.h"
 
 namespace pynet {
 
@@ -41,6 +42,11 @@ public:
     void add_avg_pool2d(Place x, const Sizes& x_shape, Pair kernel, Pair stride, Pair padding, bool ceil_mode,
                         bool count_include_pad, int64_t divisor, Place out);
     void add_adaptive_avg_pool2d(Place x, const Sizes& x_shape, Pair output_size, Place out);
+    // The transposed convolution: x stands where conv2d has its output.
+    void add_conv_transpose2d(Place x, const Sizes& out_shape, const py::array& weight, Pair stride, Pair padding,
+                              Pair dilation, int64_t groups, Place out);
+    // Matrices as for `resample`.
+    void add_resample(Place x, const Sizes& x_shape, const TapArrays& down, const TapArrays& across, Place out);
     void add_activation(Place x, int64_t count, const std::string& activation, float alpha, Place out);
     void add_unary(const std::string& op, Place x, int64_t count, Place out);
     // Sizes and strides (in elements, not negative) in the memory order of out, which is dense.

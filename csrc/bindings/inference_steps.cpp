@@ -252,6 +252,48 @@ void InferencePlan::add_adaptive_avg_pool2d(Place x, const Sizes& x_shape, Pair 
     });
 }
 
+void InferencePlan::add_conv_transpose2d(Place x, const Sizes& out_shape, const py::array& weight_in, Pair stride,
+                                         Pair padding, Pair dilation, int64_t groups, Place out) {
+    const py::array weight = keep(input(weight_in, 4, Order::hwio, "conv_transpose2d: weight"));
+    const Conv2dShape s = conv2d_shape(out_shape, shape_of(weight), stride, padding, dilation, groups);
+    Conv2d conv{s, ConvPass::backward_data, -1, nullptr, mutable_floats(weight), nullptr, nullptr, Activation::none, 0};
+    check(x, count_of({s.N, s.F, s.OH(), s.OW()}));
+    check(out, count_of(out_shape));
+    conv.algorithm = kernels_.conv2d_choose(conv);
+    float* packed = pack(kernels_.conv2d_packed_bytes(conv));
+    if (packed) kernels_.conv2d_pack(Context{1, nullptr}, conv, packed);
+    conv.packed = packed;
+    const Kernels& k = kernels_;
+    add(
+        conv2d_work(s),
+        [conv, x, out, &k](const Context& context, Bases bases) {
+            Conv2d call = conv;
+            call.x = at(bases, out);
+            call.out = at(bases, x);
+            k.conv2d(context, call);
+        },
+        [conv, &k](int threads) { return k.conv2d_workspace(conv, threads); });
+}
+
+void InferencePlan::add_resample(Place x, const Sizes& x_shape, const TapArrays& down_in, const TapArrays& across_in,
+                                 Place out) {
+    require(x_shape.size() == 4, "resample: x must be (N, C, H, W), got " + shape_text(x_shape));
+    const TapArrays down = checked_taps(down_in, x_shape[2]), across = checked_taps(across_in, x_shape[3]);
+    for (const TapArrays* a : {&down, &across}) {
+        keep(std::get<0>(*a));
+        keep(std::get<1>(*a));
+        keep(std::get<2>(*a));
+    }
+    const Resample s = resample_of(x_shape, down, across);
+    check(x, count_of(x_shape));
+    check(out, count_of({s.N, s.C, s.OH, s.OW}));
+    const Kernels& k = kernels_;
+    add(
+        resample_work(s),
+        [s, x, out, &k](const Context& context, Bases bases) { k.resample(context, s, at(bases, x), at(bases, out)); },
+        [s, &k](int threads) { return k.resample_workspace(s, threads); });
+}
+
 void InferencePlan::add_activation(Place x, int64_t count, const std::string& activation_name, float alpha, Place out) {
     const Activation activation = activation_of(activation_name);
     check(x, count);

@@ -15,7 +15,9 @@ from pynet.compiled.memory import Buffer, Operand, Step, axes_in_memory, lay_out
 _RULES: dict[str, Callable[[Lowering, Node], None]] = {}
 
 
-def _rule(*names: str) -> Callable[[Callable[[Lowering, Node], None]], Callable[[Lowering, Node], None]]:
+def rule(*names: str) -> Callable[[Callable[[Lowering, Node], None]], Callable[[Lowering, Node], None]]:
+    """Enters the decorated function for these operations."""
+
     def enter(function: Callable[[Lowering, Node], None]) -> Callable[[Lowering, Node], None]:
         _RULES.update(dict.fromkeys(names, function))
         return function
@@ -150,7 +152,8 @@ def _activated(name: str, node: Node) -> str:
     return name if activation == "none" else f"{name} + {activation}"
 
 
-def _constants(node: Node, values: list[Value | None]) -> list[np.ndarray | None]:
+def constants_of(node: Node, values: list[Value | None]) -> list[np.ndarray | None]:
+    """The arrays of inputs that must not depend on the plan's inputs."""
     if any(v is not None and v.array is None for v in values):
         refuse(node, "has weights that depend on the input")
     return [None if v is None else v.array for v in values]
@@ -159,33 +162,33 @@ def _constants(node: Node, values: list[Value | None]) -> list[np.ndarray | None
 # --- layers ---------------------------------------------------------------------------------------
 
 
-@_rule("conv2d")
+@rule("conv2d")
 def _conv2d(to: Lowering, node: Node) -> None:
     x, a = to.dense(node.inputs[0]), node.attributes
-    weight, bias = _constants(node, node.inputs[1:3])
+    weight, bias = constants_of(node, node.inputs[1:3])
     out = to.operands[node.output] = to.new(node.output.shape)
     geometry = (a["stride"], a["padding"], a["dilation"], a["groups"], a["activation"], a["alpha"])
     to.add("conv2d", (x, x.shape, weight, bias, *geometry, out), [x], out, _activated("conv2d", node))
 
 
-@_rule("linear")
+@rule("linear")
 def _linear(to: Lowering, node: Node) -> None:
     x, a = to.dense(node.inputs[0], "c"), node.attributes
-    weight, bias = _constants(node, node.inputs[1:3])
+    weight, bias = constants_of(node, node.inputs[1:3])
     out = to.operands[node.output] = to.new(node.output.shape, "c")
     rows = math.prod(x.shape[:-1])
     arguments = (x, rows, weight, bias, a["activation"], a["alpha"], out)
     to.add("linear", arguments, [x], out, _activated("linear", node))
 
 
-@_rule("batch_norm")
+@rule("batch_norm")
 def _batch_norm(to: Lowering, node: Node) -> None:
     a = node.attributes
     if a["training"]:
         refuse(node, "uses the statistics of the batch")
     shape = node.output.shape
     residual = node.inputs[5]
-    per_channel = _constants(node, node.inputs[1:5])
+    per_channel = constants_of(node, node.inputs[1:5])
     order = "kernel" if len(shape) == 4 or not any(p is not None for p in per_channel) else "c"
     x = to.dense(node.inputs[0], order)
     reads = [x]
@@ -202,20 +205,20 @@ def _batch_norm(to: Lowering, node: Node) -> None:
     to.add("affine", arguments, reads, out, _activated(name, node))
 
 
-@_rule("group_norm")
+@rule("group_norm")
 def _group_norm(to: Lowering, node: Node) -> None:
     shape, a = node.output.shape, node.attributes
     if len(shape) not in (2, 4):
         refuse(node, "has neither two nor four axes")
     x = to.dense(node.inputs[0])
-    weight, bias = _constants(node, node.inputs[1:3])
+    weight, bias = constants_of(node, node.inputs[1:3])
     out = to.operands[node.output] = to.new(shape)
     n, c, *maps = shape
     arguments = (x, n, math.prod(maps), c, a["groups"], weight, bias, a["eps"], out)
     to.add("group_norm", arguments, [x], out, "group_norm")
 
 
-@_rule("max_pool2d")
+@rule("max_pool2d")
 def _max_pool2d(to: Lowering, node: Node) -> None:
     x, a = to.dense(node.inputs[0]), node.attributes
     if a["return_indices"]:
@@ -225,7 +228,7 @@ def _max_pool2d(to: Lowering, node: Node) -> None:
     to.add("max_pool2d", (x, x.shape, *window, out), [x], out, "max_pool2d")
 
 
-@_rule("avg_pool2d")
+@rule("avg_pool2d")
 def _avg_pool2d(to: Lowering, node: Node) -> None:
     x, a = to.dense(node.inputs[0]), node.attributes
     out = to.operands[node.output] = to.new(node.output.shape)
@@ -233,7 +236,7 @@ def _avg_pool2d(to: Lowering, node: Node) -> None:
     to.add("avg_pool2d", (x, x.shape, *window, out), [x], out, "avg_pool2d")
 
 
-@_rule("adaptive_avg_pool2d")
+@rule("adaptive_avg_pool2d")
 def _adaptive_avg_pool2d(to: Lowering, node: Node) -> None:
     x = to.dense(node.inputs[0])
     out = to.operands[node.output] = to.new(node.output.shape)
@@ -241,7 +244,7 @@ def _adaptive_avg_pool2d(to: Lowering, node: Node) -> None:
     to.add("adaptive_avg_pool2d", arguments, [x], out, "adaptive_avg_pool2d")
 
 
-@_rule("mean")
+@rule("mean")
 def _mean(to: Lowering, node: Node) -> None:
     shape = node.inputs[0].shape  # type: ignore[union-attr]
     if len(shape) != 4 or tuple(node.attributes["over"]) != (2, 3):
@@ -267,21 +270,21 @@ def _dense_in_some_order(to: Lowering, value: Value | None) -> Operand:
     return x if x.is_dense() or x.is_dense("c") else to.copied(x, "kernel")
 
 
-@_rule("relu", "leaky_relu", "elu", "sigmoid", "tanh")
+@rule("relu", "leaky_relu", "elu", "sigmoid", "tanh")
 def _activation(to: Lowering, node: Node) -> None:
     x, a = _dense_in_some_order(to, node.inputs[0]), node.attributes
     out = to.operands[node.output] = _like(to, x)
     to.add("activation", (x, x.ghost.size, a["activation"], a["alpha"], out), [x], out, node.op, x)
 
 
-@_rule("negative", "exp", "log", "sqrt", "abs", "square", "reciprocal", "sin", "cos")
+@rule("negative", "exp", "log", "sqrt", "abs", "square", "reciprocal", "sin", "cos")
 def _unary(to: Lowering, node: Node) -> None:
     x = _dense_in_some_order(to, node.inputs[0])
     out = to.operands[node.output] = _like(to, x)
     to.add("unary", (node.op, x, x.ghost.size, out), [x], out, node.op, x)
 
 
-@_rule("add", "subtract", "multiply", "divide", "maximum", "minimum", "power")
+@rule("add", "subtract", "multiply", "divide", "maximum", "minimum", "power")
 def _binary(to: Lowering, node: Node) -> None:
     a, b = (to.operand(v) for v in node.inputs)
     full = [x for x in (a, b) if x.shape == node.output.shape]
@@ -290,7 +293,7 @@ def _binary(to: Lowering, node: Node) -> None:
     to.binary(node.op, a, b, out, node.op)
 
 
-@_rule("clamp")
+@rule("clamp")
 def _clamp(to: Lowering, node: Node) -> None:
     x = _dense_in_some_order(to, node.inputs[0])
     for op, limit in (("maximum", node.attributes["low"]), ("minimum", node.attributes["high"])):
@@ -301,7 +304,7 @@ def _clamp(to: Lowering, node: Node) -> None:
     to.operands[node.output] = x
 
 
-@_rule("softmax", "log_softmax")
+@rule("softmax", "log_softmax")
 def _softmax(to: Lowering, node: Node) -> None:
     x, dim = to.operand(node.inputs[0]), node.attributes["dim"]
     rows = Operand(x.buffer, np.moveaxis(x.ghost, dim, -1) if x.ghost.ndim else x.ghost)
@@ -318,7 +321,7 @@ def _softmax(to: Lowering, node: Node) -> None:
 # --- shapes ---------------------------------------------------------------------------------------
 
 
-@_rule("reshape")
+@rule("reshape")
 def _reshape(to: Lowering, node: Node) -> None:
     x = to.operand(node.inputs[0])
     viewed = x.reshaped(node.output.shape)
@@ -328,7 +331,7 @@ def _reshape(to: Lowering, node: Node) -> None:
     to.operands[node.output] = viewed
 
 
-@_rule("flatten_channels_last")
+@rule("flatten_channels_last")
 def _flatten_channels_last(to: Lowering, node: Node) -> None:
     x = to.dense(node.inputs[0])
     viewed = Operand(x.buffer, x.ghost.transpose(0, 2, 3, 1)).reshaped(node.output.shape)
@@ -336,19 +339,19 @@ def _flatten_channels_last(to: Lowering, node: Node) -> None:
     to.operands[node.output] = viewed
 
 
-@_rule("permute")
+@rule("permute")
 def _permute(to: Lowering, node: Node) -> None:
     x = to.operand(node.inputs[0])
     to.operands[node.output] = Operand(x.buffer, x.ghost.transpose(node.attributes["dims"]))
 
 
-@_rule("expand")
+@rule("expand")
 def _expand(to: Lowering, node: Node) -> None:
     x = to.operand(node.inputs[0])
     to.operands[node.output] = Operand(x.buffer, np.broadcast_to(x.ghost, node.output.shape))
 
 
-@_rule("slice")
+@rule("slice")
 def _slice(to: Lowering, node: Node) -> None:
     x = to.operand(node.inputs[0])
     index = node.attributes["index"]
@@ -358,7 +361,7 @@ def _slice(to: Lowering, node: Node) -> None:
     to.operands[node.output] = Operand(x.buffer, ghost)
 
 
-@_rule("split")
+@rule("split")
 def _split(to: Lowering, node: Node) -> None:
     x, a = to.operand(node.inputs[0]), node.attributes
     parts = np.split(x.ghost, np.cumsum(a["sizes"])[:-1], axis=a["dim"])
@@ -366,7 +369,7 @@ def _split(to: Lowering, node: Node) -> None:
         to.operands[value] = Operand(x.buffer, part)
 
 
-@_rule("cat")
+@rule("cat")
 def _cat(to: Lowering, node: Node) -> None:
     dim, shape = node.attributes["dim"], node.output.shape
     out = to.operands[node.output] = to.new(shape)

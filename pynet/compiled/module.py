@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pynet.autograd import Tensor, checked, wrap
+from pynet.compiled import lower_images  # noqa: F401  enters its rules
 from pynet.compiled.capture import capture
 from pynet.compiled.fold import fold
 from pynet.compiled.lower import Lowering

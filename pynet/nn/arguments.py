@@ -38,6 +38,15 @@ def pair(owner: str, name: str, value: Any, least: int = 1) -> tuple[int, int]:
     return value, value
 
 
+def single(owner: str, name: str, value: Any, least: int = 1) -> tuple[int]:
+    """`value`, an int or a tuple of one, as a tuple; errors as ``pair``."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != 1:
+            raise ValueError(f"{owner}: {name} must be one int, got {value!r}")
+        value = value[0]
+    return (integer(owner, name, value, least),)
+
+
 def unchanged(owner: str, name: str, value: Any, least: int = 1) -> Any:
     """`value` as it was given, an int or a tuple, once ``pair`` accepts it."""
     checked = pair(owner, name, value, least)

@@ -1,7 +1,9 @@
 """Operations without state, in torch.nn.functional's names and orders; `pynet.ops` documents them."""
 
 from ..ops.activation import elu, leaky_relu, maxout, relu, sigmoid, tanh
+from ..ops.conv1d import conv1d, conv_transpose1d
 from ..ops.conv2d import conv2d
+from ..ops.conv_transpose import conv_transpose2d
 from ..ops.creation import one_hot
 from ..ops.curve import (
     celu,
@@ -32,7 +34,9 @@ from ..ops.dropout import (
     dropout2d,
 )
 from ..ops.embedding import embedding
+from ..ops.fold import fold, unfold
 from ..ops.group_norm import group_norm, instance_norm, layer_norm, local_response_norm
+from ..ops.interpolate import interpolate, pixel_shuffle, pixel_unshuffle
 from ..ops.loss import cross_entropy, multi_margin_loss, multilabel_margin_loss, nll_loss
 from ..ops.loss_distance import (
     cosine_embedding_loss,
@@ -59,6 +63,7 @@ from ..ops.matmul import (
     linear,
 )
 from ..ops.norm import batch_norm
+from ..ops.pad import pad
 from ..ops.pool1d import adaptive_avg_pool1d, adaptive_max_pool1d, avg_pool1d, lp_pool1d, max_pool1d
 from ..ops.pool2d import (
     adaptive_avg_pool2d,
@@ -67,7 +72,6 @@ from ..ops.pool2d import (
     lp_pool2d,
     max_pool2d,
 )
-from ..ops.shape import pad
 from ..ops.softmax import (
     log_softmax,
     softmax,
@@ -88,7 +92,10 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
+    "conv1d",
     "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
@@ -99,6 +106,7 @@ __all__ = [
     "dropout2d",
     "elu",
     "embedding",
+    "fold",
     "gelu",
     "glu",
     "group_norm",
@@ -109,6 +117,7 @@ __all__ = [
     "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "layer_norm",
@@ -133,6 +142,8 @@ __all__ = [
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "prelu",
     "relu",
     "relu6",
@@ -152,4 +163,5 @@ __all__ = [
     "tanhshrink",
     "threshold",
     "triplet_margin_loss",
+    "unfold",
 ]

@@ -1,8 +1,8 @@
 """Parameter: a Tensor that a module registers, kept in the memory order that the kernels read.
 
-Shapes are PyTorch's. In memory, a 4-D parameter (F, C, KH, KW) is dense in the order (KH, KW, C, F), and a
-2-D one (out, in) in the order (in, out): the output channel varies fastest, so that a kernel loads whole
-vectors of output channels.
+Shapes are PyTorch's. In memory, a 4-D parameter (F, C, KH, KW) is dense in the order (KH, KW, C, F), a 3-D
+one (F, C, K) in the order (K, C, F), and a 2-D one (out, in) in the order (in, out): the output channel
+varies fastest, so that a kernel loads whole vectors of output channels.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def kernel_empty(
     """A new array in kernel order, filled with `values` where they are given."""
     if len(shape) == 4:
         array = _aligned((shape[2], shape[3], shape[1], shape[0]), dtype).transpose(3, 2, 0, 1)
-    elif len(shape) == 2:
+    elif len(shape) in (2, 3):
         array = _aligned(shape[::-1], dtype).T
     else:
         array = _aligned(shape, dtype)
@@ -130,7 +130,7 @@ def _memory_view(array: np.ndarray) -> np.ndarray:
     """The array with its axes in the order of kernel memory."""
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
-    return array.T if array.ndim == 2 else array
+    return array.T if array.ndim in (2, 3) else array
 
 
 def _rebind(tensor: Tensor, array: np.ndarray) -> None:

@@ -43,7 +43,9 @@ from pynet.ops.comparison import (
     not_equal,
     same,
 )
+from pynet.ops.conv1d import conv1d, conv_transpose1d
 from pynet.ops.conv2d import conv2d, conv_algorithm
+from pynet.ops.conv_transpose import conv_transpose2d
 from pynet.ops.conversion import (
     booleans,
     cast,
@@ -113,6 +115,7 @@ from pynet.ops.dropout import (
 from pynet.ops.einsum import einsum
 from pynet.ops.elementary import acos, asin, atan, cosh, exp2, expm1, log1p, log2, log10, rsqrt, sinh, tan
 from pynet.ops.embedding import embedding
+from pynet.ops.fold import fold, unfold
 from pynet.ops.group_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from pynet.ops.indexing import gather, getitem, index_select, iterate
 from pynet.ops.inplace import (
@@ -128,6 +131,7 @@ from pynet.ops.inplace import (
     uniform_,
     zero_,
 )
+from pynet.ops.interpolate import interpolate, pixel_shuffle, pixel_unshuffle
 from pynet.ops.loss import cross_entropy, multi_margin_loss, multilabel_margin_loss, nll_loss
 from pynet.ops.loss_distance import (
     cosine_embedding_loss,
@@ -169,6 +173,7 @@ from pynet.ops.ordering import (
     sort,
     topk,
 )
+from pynet.ops.pad import pad
 from pynet.ops.pool1d import adaptive_avg_pool1d, adaptive_max_pool1d, avg_pool1d, lp_pool1d, max_pool1d
 from pynet.ops.pool2d import (
     adaptive_avg_pool2d,
@@ -228,7 +233,6 @@ from pynet.ops.shape import (
     expand,
     flatten,
     flip,
-    pad,
     permute,
     reshape,
     split,
@@ -295,8 +299,11 @@ __all__ = [
     "clone",
     "concatenate",
     "contiguous",
+    "conv1d",
     "conv2d",
     "conv_algorithm",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "copy_",
     "cos",
     "cosh",
@@ -336,6 +343,7 @@ __all__ = [
     "flip",
     "floor",
     "floor_divide",
+    "fold",
     "from_dlpack",
     "full",
     "full_like",
@@ -356,6 +364,7 @@ __all__ = [
     "index_select",
     "instance_norm",
     "integers",
+    "interpolate",
     "isclose",
     "isfinite",
     "isinf",
@@ -425,6 +434,8 @@ __all__ = [
     "pad",
     "pairwise_distance",
     "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "pow",
     "prelu",
     "prod",
@@ -491,6 +502,7 @@ __all__ = [
     "type_as",
     "unbind",
     "unflatten",
+    "unfold",
     "uniform_",
     "unique",
     "unsqueeze",

@@ -8,8 +8,9 @@ from typing import Any
 from pynet.autograd import Operation, Pending, Tensor, is_fusion_enabled, owe, put_off, record
 from pynet.ops._backend import Array, backend, hwio, integer, nhwc, pair, require_floats, window_counts
 from pynet.ops.activation import absorb_activation, activate, activation_of
+from pynet.ops.pad import pad
 from pynet.ops.pool2d import MAX_POOL2D
-from pynet.ops.shape import pad, squeeze, unsqueeze
+from pynet.ops.shape import squeeze, unsqueeze
 
 ALGORITHMS = ("auto", "direct", "im2col", "winograd2", "winograd4", "fft")
 _algorithm: ContextVar[str] = ContextVar("pynet_conv_algorithm", default="auto")

@@ -11,7 +11,8 @@ from pynet.ops._backend import Array, backend, integer, nhwc, require_floats
 from pynet.ops.arithmetic import add, divide, multiply, pow, square
 from pynet.ops.indexing import getitem
 from pynet.ops.norm import batch_norm
-from pynet.ops.shape import pad, reshape
+from pynet.ops.pad import pad
+from pynet.ops.shape import reshape
 
 
 def _maps(x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Shapes: reshape, axes, joining and splitting, padding, flipping.
+"""Shapes: reshape, axes, joining and splitting, flipping.
 
 What NumPy can show as a view is a view that shares memory and version with its source; the rest is copied.
 Since maps lie channels-innermost in memory, `view` copies like `reshape` where PyTorch would refuse.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pynet.autograd import Operation, Tensor, record
-from pynet.ops._backend import Array, axes, axis, backend, empty, integer, refuse_mixed, tensor_of, zeros
+from pynet.ops._backend import Array, axes, axis, backend, empty, integer, refuse_mixed, tensor_of
 
 # --- reshape --------------------------------------------------------------------------------------
 
@@ -337,75 +337,3 @@ def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The entries along an axis, as views without that axis."""
     at = axis("unbind", dim, x.ndim)
     return tuple(squeeze(part, at) for part in split(x, 1, at)) if x.shape[at] else ()
-
-
-# --- pad ------------------------------------------------------------------------------------------
-
-_PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-
-
-def _pad_forward(
-    x: Array, widths: tuple[tuple[int, int], ...], mode: str, value: float
-) -> tuple[Array, tuple]:
-    shape = tuple(n + before + after for n, (before, after) in zip(x.shape, widths, strict=True))
-    out = empty(shape, x.dtype)
-    inner = tuple(slice(b, b + n) for n, (b, _) in zip(x.shape, widths, strict=True))
-    if mode == "constant":
-        out.fill(value)
-        out[inner] = x
-    else:
-        out[...] = np.pad(x, widths, mode=_PAD_MODES[mode])  # type: ignore[call-overload]
-    return out, (x.shape,)
-
-
-def _pad_backward(
-    dout: Array, saved: tuple, needs: tuple, widths: tuple[tuple[int, int], ...], mode: str, value: float
-) -> tuple:
-    xs = saved[0]
-    if mode == "constant":
-        return (dout[tuple(slice(b, b + n) for n, (b, _) in zip(xs, widths, strict=True))],)
-    for at, (n, width) in enumerate(zip(xs, widths, strict=True)):
-        if width == (0, 0):
-            continue
-        # Which element every padded position was copied from; its gradients add up.
-        source = np.pad(np.arange(n), width, mode=_PAD_MODES[mode])  # type: ignore[call-overload]
-        dx = zeros((*dout.shape[:at], n, *dout.shape[at + 1 :]), dout.dtype)
-        np.add.at(dx, (*(slice(None),) * at, source), dout)
-        dout = dx
-    return (dout,)
-
-
-PAD = Operation("pad", _pad_forward, _pad_backward)
-
-
-def pad(x: Tensor, widths: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
-    """More elements at the ends of the last axes.
-
-    Args:
-        x: any shape.
-        widths: pairs (before, after), the last axis first: (left, right, top, bottom) for maps.
-        mode: "constant", "reflect" (without the edge), "replicate" or "circular".
-        value: for "constant".
-    Raises:
-        ValueError: negative widths, more pairs than axes, reflect widths that reach the size, or an unknown
-            mode.
-    """
-    given = tuple(integer("pad", "a width", n) for n in widths)
-    if len(given) % 2 or len(given) // 2 > x.ndim:
-        raise ValueError(
-            f"pad: widths {given} must be pairs (before, after) for at most {x.ndim} axes, the last first"
-        )
-    if any(n < 0 for n in given):
-        raise ValueError(f"pad: widths must not be negative, got {given}; slice to make a tensor smaller")
-    if mode not in _PAD_MODES:
-        raise ValueError(f"pad: unknown mode {mode!r}; choose one of {', '.join(_PAD_MODES)}")
-    pairs = [(given[i], given[i + 1]) for i in range(0, len(given), 2)]
-    full = (*((0, 0),) * (x.ndim - len(pairs)), *reversed(pairs))
-    for n, (before, after) in zip(x.shape, full, strict=True):
-        largest = max(before, after)
-        limit = {"reflect": n - 1, "circular": n, "replicate": largest if n else 0}.get(mode, largest)
-        if largest > limit:
-            raise ValueError(
-                f"pad: mode {mode} allows at most {limit} for an axis of size {n}, got {(before, after)}"
-            )
-    return record(PAD, (x,), widths=full, mode=mode, value=value)

@@ -70,6 +70,7 @@ from .pool2d import (
     max_pool2d_forward,
 )
 from .random import random_normal, random_uniform
+from .resample import resample
 from .softmax import log_softmax_backward, log_softmax_forward, softmax_backward, softmax_forward
 
 __all__ = [
@@ -135,6 +136,7 @@ __all__ = [
     "random_normal",
     "random_uniform",
     "reciprocal",
+    "resample",
     "rmsprop_step",
     "scale_gradients",
     "sgd_step",

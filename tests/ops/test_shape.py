@@ -149,7 +149,6 @@ def test_reshape_errors(shape, error, message):
         (lambda x: ops.cat([x.sum()]), ValueError, "use stack"),
         (lambda x: ops.stack([x, pynet.zeros(3, 2)]), ValueError, "make them equal"),
         (lambda x: ops.pad(x, (1,)), ValueError, "must be pairs"),
-        (lambda x: ops.pad(x, (1, -1)), ValueError, "must not be negative"),
         (
             lambda x: ops.pad(x, (3, 0), "reflect"),
             ValueError,
