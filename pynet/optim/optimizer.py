@@ -71,7 +71,6 @@ class Optimizer:
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self.step_count = 0
-        self._noted: dict[Tensor, tuple[np.ndarray, Any]] = {}
         entries = [params] if isinstance(params, Mapping) else list(params)
         if not entries:
             raise ValueError(f"{type(self).__name__}: params is empty, there is nothing to optimize")
@@ -126,7 +125,7 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, or fill them with zeros where `set_to_none` is False."""
-        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        parameters = self._parameters()
         if set_to_none:
             for parameter in parameters:
                 parameter.grad = None
@@ -154,7 +153,7 @@ class Optimizer:
         for group in self.param_groups:
             for bundle in self._bundles(group):
                 self._update(group, bundle)
-                self._note_writes(bundle)
+                wrote(*bundle.parameters)
         self.step_count += 1
         return loss
 
@@ -218,21 +217,6 @@ class Optimizer:
         for name in names:
             if name not in entry:
                 entry[name] = Tensor(np.full_like(array, value))
-
-    def _note_writes(self, bundle: Bundle) -> None:
-        """``wrote(*bundle.parameters)``, which computes the memory bounds of an array only the first time."""
-        noted = self._noted
-        new = []
-        for parameter, array in zip(bundle.parameters, bundle.arrays, strict=True):
-            storage = parameter._storage
-            known = noted.get(parameter)
-            if known is None or known[0] is not array or known[1] is not storage:
-                noted[parameter] = (array, storage)
-                new.append(parameter)
-        wrote(bundle.parameters[0], *new)
-        now = bundle.parameters[0]._storage.written
-        for parameter in bundle.parameters:
-            parameter._storage.written = now
 
     # Saving and loading.
 
