@@ -211,16 +211,15 @@ def test_peak_is_measured():
 
 
 @pytest.mark.parametrize(
-    "index", [np.s_[:], np.s_[::-1], np.s_[1:3, ::-2], np.s_[:0], np.s_[2, 3], np.s_[::2, 1:]]
+    "index", [np.s_[:], np.s_[::-1], np.s_[1:3, ::-2], np.s_[:0], np.s_[2:3, 3:4], np.s_[::2, 1:]]
 )
 def test_byte_bounds_hold_every_element(index):
     a = np.arange(20, dtype=np.float32).reshape(4, 5)
     view = a[index]
     start = a.__array_interface__["data"][0]
-    held = np.unique(view) if view.size else np.array([])
-    low, high = _core._byte_bounds(np.asarray(view) if view.ndim else a[2:3, 3:4])
-    if held.size:
-        assert (low, high) == (start + 4 * int(held[0]), start + 4 * int(held[-1]) + 4)
+    low, high = _core._byte_bounds(view)
+    if view.size:
+        assert (low, high) == (start + 4 * int(view.min()), start + 4 * int(view.max()) + 4)
     else:
         assert low == high
 
