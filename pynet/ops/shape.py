@@ -32,7 +32,7 @@ RESHAPE = Operation("reshape", _reshape_forward, _reshape_backward, view=True)
 def _sizes(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
     """Sizes given one by one or as one sequence."""
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
-        shape = shape[0]
+        shape = tuple(shape[0])
     return tuple([n if type(n) is int else integer(name, "a size", n) for n in shape])
 
 
