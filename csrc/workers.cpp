@@ -2,10 +2,9 @@
 // take them; whoever lowers the number by one owns the chunk. The job's other fields are read only by owners, and
 // written only when no chunk is owned, so that a worker that comes late, or never, harms nobody.
 //
-// Idle workers spin for some hundred microseconds, in which the next job of a network usually comes, then sleep on
-// `g_posted`; at once where they stand on the very core that the caller needs.
-// So does a caller whose last chunks are in the hands of others, on `g_owned`: the core it leaves may be what they
-// are waiting for.
+// Idle workers spin for a tenth of a millisecond, in which the next job of a network usually comes, then sleep on
+// `g_posted`; at once where they stand on the very core that the caller needs. A caller whose last chunks are in the
+// hands of others does the same with `g_unfinished`: the core it leaves may be what they are waiting for.
 #include "workers.h"
 
 #include <linux/futex.h>
