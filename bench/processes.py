@@ -2,10 +2,10 @@
 
 Spinning. An OpenMP runtime lets its threads spin for a while after a parallel region, which is good within
 a training step and would burn the other side's core between turns. Forbidding it (OMP_WAIT_POLICY=passive)
-would slow down both sides' steps, so it is only bounded: libgomp, which PyTorch's and pynet's builds use,
-stops by itself after some milliseconds (pynet asks it for a shorter spin at import, hence GOMP_SPINCOUNT and
-OMP_WAIT_POLICY are taken out of the workers' environment); Intel's and LLVM's runtime would spin for 200 ms,
-KMP_BLOCKTIME makes it 5. The pause between two turns (runner.py) is longer than either, and each worker
+would slow down PyTorch's steps, so it is only bounded: libgomp, which PyTorch's builds use, stops by itself
+after some milliseconds (GOMP_SPINCOUNT and OMP_WAIT_POLICY are taken out of the workers' environment),
+pynet's own workers after a tenth of one; Intel's and LLVM's runtime would spin for 200 ms, KMP_BLOCKTIME
+makes it 5. The pause between two turns (runner.py) is longer than any of these, and each worker
 reports the CPU time that it spent while idle, so that a violation shows in the results.
 """
 

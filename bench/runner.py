@@ -22,6 +22,7 @@ from bench.timing import Summary, best, ratio, summarise
 
 NAMES = (
     "steps",
+    "overhead",
     "peers",
     "inference",
     "gemm",

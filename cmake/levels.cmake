@@ -13,7 +13,6 @@ function(pynet_level name lanes)
   target_compile_definitions(${target} PRIVATE PYNET_LEVEL=${name} PYNET_LANES=${lanes} ${PYNET_LEVEL_DEFINITIONS})
   target_compile_options(${target} PRIVATE ${ARGN} -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math
                          -fno-exceptions -fno-rtti -fno-asynchronous-unwind-tables)
-  target_link_libraries(${target} PRIVATE OpenMP::OpenMP_CXX)
   set(stamp ${CMAKE_BINARY_DIR}/symbols_${name}.stamp)
   add_custom_command(
     OUTPUT ${stamp}

@@ -11,12 +11,13 @@
 #include <sstream>
 
 #include "pool.h"
+#include "workers.h"
 
 namespace pynet::threads {
 namespace {
 
 std::atomic<int> g_count{1};
-std::atomic<bool> g_region_used{false}, g_forked{false};
+std::atomic<bool> g_forked{false};
 std::string g_choice = "not initialised", g_warning;
 
 std::string first_line(const std::string& path) {
@@ -88,7 +89,7 @@ void before_fork() { pool::lock_for_fork(); }
 void after_fork_parent() { pool::unlock_after_fork(); }
 void after_fork_child() {
     pool::unlock_after_fork();
-    if (g_region_used.load()) g_forked.store(true);
+    if (workers::started()) g_forked.store(true);
 }
 
 }  // namespace
@@ -131,7 +132,5 @@ std::string choice() {
 }
 
 std::string warning() { return g_warning; }
-
-void mark_region_used() { g_region_used.store(true, std::memory_order_relaxed); }
 
 }  // namespace pynet::threads

@@ -1,5 +1,5 @@
 // How many threads a kernel call may use: chosen once from OMP_NUM_THREADS, the affinity mask and the
-// cgroup's CPU quota; changed by set_count; one for ever in a forked child, whose OpenMP runtime is dead.
+// cgroup's CPU quota; changed by set_count; one for ever in the forked child of a process that had workers.
 #pragma once
 #include <string>
 
@@ -14,7 +14,5 @@ bool in_forked_child();
 std::string choice();
 // Not empty when OMP_NUM_THREADS was unusable: a sentence for a Python warning.
 std::string warning();
-// To be called before a parallel region: a fork from now on leaves a child without workers.
-void mark_region_used();
 
 }  // namespace pynet::threads

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import re
 import shlex
 import sys
 import time
@@ -165,28 +164,16 @@ def doctor(options: argparse.Namespace) -> int:
     lines += [
         ("isa", f"{runtime.isa()} (available: {', '.join(runtime.isa_levels())})"),
         ("threads", f"{runtime.get_num_threads()} ({runtime.thread_choice()})"),
-        ("openmp", f"{build['openmp']}, {', '.join(_openmp_libraries()) or 'no library loaded'}"),
     ]
     for key, amount in runtime.memory_stats().items():
         lines.append((f"pool {key.removesuffix('_bytes').replace('_', ' ')}", _amount(key, amount)))
     for key, value in build.items():
-        if key != "openmp":
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            lines.append((f"built with {key.replace('_', ' ')}", shown))
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        lines.append((f"built with {key.replace('_', ' ')}", shown))
     width = max(len(key) for key, _ in lines)
     for key, value in lines:
         print(f"{key:{width}}  {value}")
     return 0
-
-
-def _openmp_libraries() -> list[str]:
-    """Return the OpenMP runtimes in this process: more than one is worth knowing."""
-    try:
-        with open("/proc/self/maps") as stream:
-            names = {line.rsplit("/", 1)[-1].strip() for line in stream if "/" in line}
-    except OSError:
-        return []
-    return sorted(name for name in names if re.match(r"lib[gi]?omp", name))
 
 
 def _resumed(options: argparse.Namespace) -> tuple[Run, recipes.Settings]:

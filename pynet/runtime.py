@@ -1,36 +1,8 @@
-"""Loads the native core and answers questions about it: ISA level, threads, memory, build.
-
-The core is loaded here, once, because its OpenMP runtime reads the environment at that moment.
-"""
+"""Loads the native core and answers questions about it: ISA level, threads, memory, build."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-_SPIN_COUNT = "20000"
-
-
-@contextmanager
-def _short_spin() -> Iterator[None]:
-    """Let idle workers spin briefly, then sleep, unless the user has chosen otherwise.
-
-    libgomp's default spins for milliseconds, which beside another busy process costs far more than a wake-up.
-    The variable is taken out again so that child processes and other libraries do not inherit our choice.
-    """
-    if "GOMP_SPINCOUNT" in os.environ or "OMP_WAIT_POLICY" in os.environ:
-        yield
-        return
-    os.environ["GOMP_SPINCOUNT"] = _SPIN_COUNT
-    try:
-        yield
-    finally:
-        del os.environ["GOMP_SPINCOUNT"]
-
-
-with _short_spin():
-    from pynet import _core
+from pynet import _core
 
 
 def isa() -> str:
@@ -83,5 +55,5 @@ def empty_cache() -> None:
 
 
 def build_info() -> dict[str, object]:
-    """Compiler, build type, OpenMP version, compiled levels and pybind11 version of the native core."""
+    """Compiler, build type, compiled levels and pybind11 version of the native core."""
     return _core.build_info()

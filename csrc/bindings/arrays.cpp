@@ -148,8 +148,10 @@ py::array input(const py::array& a, int rank, Order order, const Name& name, con
     if (rank >= 0 && a.ndim() != rank)
         throw py::value_error(name.str() + " has " + std::to_string(a.ndim()) + " dimensions, expected " +
                               std::to_string(rank) + "; its shape is " + shape_text(shape_of(a)));
-    return is_dense(a, order) ? a : converted(a, order);
+    return in_order(a, order);
 }
+
+py::array in_order(const py::array& a, Order order) { return is_dense(a, order) ? a : converted(a, order); }
 
 py::array input_any_order(const py::array& a, const Name& name) {
     check_type(a, name, py::dtype::of<float>());

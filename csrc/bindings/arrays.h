@@ -55,6 +55,8 @@ py::array input(const py::array& a, int rank, Order order, const Name& name, con
 inline py::array input(const py::array& a, int rank, Order order, const Name& name) {
     return input(a, rank, order, name, py::dtype::of<float>());
 }
+// The array itself where it is dense in `order`, else a copy that is; of any dtype.
+py::array in_order(const py::array& a, Order order);
 // Dense in whatever order it has; converted to C order when in none.
 py::array input_any_order(const py::array& a, const Name& name);
 // An array that a kernel updates in place: float32, writeable, dense in some order, else an error.
@@ -96,7 +98,6 @@ void call(double work, Workspace workspace, Body body) {
         body(context);
         return;
     }
-    if (context.threads > 1) threads::mark_region_used();
     py::gil_scoped_release release;
     const profile::KernelTime time;
     body(context);

@@ -129,7 +129,6 @@ py::list InferencePlan::run(const std::vector<py::array>& inputs) {
         if (is_dense(a, Order::nhwc) && reinterpret_cast<uintptr_t>(a.data()) % sizeof(float) == 0) {
             state->bases[i + 1] = mutable_floats(a);
         } else {
-            if (context.threads > 1) threads::mark_region_used();
             convert(context, a, copy);
             state->bases[i + 1] = copy;
         }
@@ -149,7 +148,6 @@ py::list InferencePlan::run(const std::vector<py::array>& inputs) {
         const profile::KernelTime time;
         steps();
     } else {
-        if (context.threads > 1) threads::mark_region_used();
         py::gil_scoped_release release;
         const profile::KernelTime time;
         steps();

@@ -1,4 +1,6 @@
 // Cross-entropy, multi-class margin, mean squared error, binary cross-entropy with logits.
+#include <algorithm>
+
 #include "arrays.h"
 
 namespace pynet {
@@ -17,7 +19,15 @@ struct Labelled {
     LabelLoss loss;
 };
 
-// Labels are checked here and nowhere else: the kernels index with them.
+// Whether all int64 labels, dense or not, number a class or are to be ignored.
+bool labels_fit(const py::array& labels_in, int64_t classes, std::optional<int64_t> ignored) {
+    const py::array labels = input(labels_in, -1, Order::c, "labels", py::dtype::of<int64_t>());
+    const auto* label = static_cast<const int64_t*>(labels.data());
+    return std::all_of(label, label + labels.size(),
+                       [&](int64_t l) { return (l >= 0 && l < classes) || (ignored && l == *ignored); });
+}
+
+// Labels are checked here whatever Python says: the kernels index with them.
 void check_labels(const std::string& op, const LabelLoss& l, bool may_ignore) {
     for (int64_t r = 0; r < l.M; ++r) {
         const int64_t label = l.target[r];
@@ -218,6 +228,7 @@ py::array bce_with_logits_backward(const py::array& dout, const py::array& x, co
 }  // namespace
 
 void bind_loss(Module& m) {
+    static_cast<py::module_&>(m).def("_labels_fit", &labels_fit);  // a question is not recorded
     m.def("cross_entropy_forward", &cross_entropy_forward);
     m.def("cross_entropy_backward", &cross_entropy_backward);
     m.def("multi_margin_forward", &multi_margin_forward);

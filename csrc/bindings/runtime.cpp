@@ -1,6 +1,4 @@
 // Levels, threads, memory and build facts for pynet.runtime and `pynet doctor`.
-#include <omp.h>
-
 #include <chrono>
 
 #include "arrays.h"
@@ -18,7 +16,6 @@ double measure_peak(int thread_count) {
     std::vector<float> sink(static_cast<size_t>(thread_count));
     const int64_t iterations = 200000;
     double best = 0;
-    if (thread_count > 1) threads::mark_region_used();
     py::gil_scoped_release release;
     for (int attempt = 0; attempt < 50; ++attempt) {
         const double start = seconds();
@@ -42,11 +39,21 @@ py::dict memory_stats() {
     return d;
 }
 
+// Addresses of an array's first byte and of the one behind its last.
+std::pair<uintptr_t, uintptr_t> byte_bounds(const py::array& a) {
+    auto low = reinterpret_cast<uintptr_t>(a.data()), high = low;
+    if (a.size() == 0) return {low, low};
+    for (int i = 0; i < a.ndim(); ++i) {
+        const int64_t reach = (a.shape(i) - 1) * a.strides(i);
+        (reach < 0 ? low : high) += static_cast<uintptr_t>(reach);
+    }
+    return {low, high + static_cast<uintptr_t>(a.itemsize())};
+}
+
 py::dict build_info() {
     py::dict d;
     d["compiler"] = PYNET_COMPILER;
     d["build_type"] = PYNET_BUILD_TYPE;
-    d["openmp"] = _OPENMP;
     std::vector<std::string> compiled;
 #define LEVEL(name, lanes) compiled.emplace_back(#name);
 #include "../levels.def"
@@ -79,6 +86,10 @@ void bind_runtime(Module& module) {
     m.def("pool_bytes", &pool::block_bytes);
     m.def("measure_peak", &measure_peak, py::arg("threads") = 1);
     m.def("build_info", &build_info);
+    m.def("_byte_bounds", &byte_bounds);
+    m.def("_nhwc", [](const py::array& a) { return in_order(a, Order::nhwc); });
+    m.def("_hwio", [](const py::array& a) { return in_order(a, Order::hwio); });
+    m.def("_io", [](const py::array& a) { return in_order(a, Order::io); });
     module.def(
         "empty", [](const Sizes& shape, const std::string& layout) { return new_array(shape, order_of(layout)); },
         py::arg("shape"), py::arg("layout") = "c");

@@ -1,11 +1,11 @@
-// parallel_for(context, chunks, body): the only place that says `omp`. body(chunk, thread) is called once
+// parallel_for(context, chunks, body): the only way to the worker threads. body(chunk, thread) is called once
 // for every chunk; what a chunk computes must depend on its number alone, never on the thread, so that
 // results have the same bits at every thread count. Partial sums are stored per chunk and added in order.
 #pragma once
-#include <omp.h>
 #include <stdint.h>
 
 #include "../context.h"
+#include "../workers.h"
 #include "simd.h"
 
 namespace pynet {
@@ -48,13 +48,13 @@ PYNET_INLINE void parallel_for(const Context& context, int64_t chunks, Body body
         for (int64_t chunk = 0; chunk < chunks; ++chunk) body(chunk, 0);
         return;
     }
-#pragma omp parallel num_threads(static_cast<int>(threads))
-    {
-        FlushDenormals guard;
-        const int thread = omp_get_thread_num();
-#pragma omp for schedule(dynamic, 1) nowait
-        for (int64_t chunk = 0; chunk < chunks; ++chunk) body(chunk, thread);
-    }
+    workers::run(
+        static_cast<int>(threads), chunks,
+        [](void* data, int64_t chunk, int thread) {
+            FlushDenormals guard;
+            (*static_cast<Body*>(data))(chunk, thread);
+        },
+        &body);
 }
 
 }  // namespace PYNET_LEVEL

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pynet._core import _byte_bounds
+
 if TYPE_CHECKING:
     from pynet.autograd.recording import Pending
     from pynet.autograd.tensors import Tensor
@@ -156,23 +158,12 @@ def wrote(*tensors: Tensor) -> None:
     for t in tensors:
         low, high = _byte_bounds(t._array)
         storage = t._storage
-        if storage.written == 0:
-            storage.low, storage.high = low, high
-        else:
-            storage.low, storage.high = min(storage.low, low), max(storage.high, high)
-        storage.written = now
-
-
-def _byte_bounds(a: Array) -> tuple[int, int]:
-    low = high = a.__array_interface__["data"][0]
-    if a.size == 0:
-        return low, low
-    for n, stride in zip(a.shape, a.strides, strict=True):
-        if stride < 0:
-            low += (n - 1) * stride
-        else:
-            high += (n - 1) * stride
-    return low, high + a.itemsize
+        if storage.written:
+            if storage.low < low:
+                low = storage.low
+            if storage.high > high:
+                high = storage.high
+        storage.low, storage.high, storage.written = low, high, now
 
 
 def check_unwritten(node: Node) -> None:

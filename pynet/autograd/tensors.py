@@ -1,6 +1,6 @@
 """The Tensor: an ndarray with a place on the tape.
 
-Operators and methods of operations are attached by `pynet`.
+Operators and methods of operations are attached by `pynet`, `backward` by the walk.
 """
 
 from __future__ import annotations
@@ -230,12 +230,6 @@ class Tensor:
                 )
         self._grad = value
 
-    def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
-        """Adds the gradients to `.grad` of all leaves below: see `pynet.autograd.backward`."""
-        from pynet.autograd.walk import backward  # the walk is built on this class
-
-        backward(self, gradient, retain_graph, create_graph)
-
     def retain_grad(self) -> None:
         """Asks `backward` to fill `.grad` of this result of an operation too."""
         node = self.grad_fn
@@ -373,6 +367,9 @@ class Tensor:
     if TYPE_CHECKING:  # what `pynet` attaches, for readers of types
 
         def __getattr__(self, name: str) -> Callable[..., Any]: ...
+        def backward(
+            self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
+        ) -> None: ...
         def __add__(self, other: Any) -> Tensor: ...
         def __radd__(self, other: Any) -> Tensor: ...
         def __sub__(self, other: Any) -> Tensor: ...

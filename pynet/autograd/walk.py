@@ -47,14 +47,17 @@ class _Walk:
     def deliver(self, edge: Any, gradient: Array) -> None:
         """Adds a gradient to what waits at a leaf or a node."""
         if type(edge) is not tuple:
-            waiting = self.at_leaves.get(edge)
-            self.at_leaves[edge] = gradient if waiting is None else self._sum(edge, waiting, gradient)
+            at_leaves = self.at_leaves
+            at_leaves[edge] = self._sum(edge, at_leaves[edge], gradient) if edge in at_leaves else gradient
             return
         node, index = edge
         slots = self.at_nodes.get(node)
         if slots is None:
-            slots = self.at_nodes[node] = [None] * (len(node.shape) if type(node.shape) is list else 1)
             heapq.heappush(self.heap, (-node.serial, node))
+            if type(node.shape) is not list:
+                self.at_nodes[node] = [gradient]
+                return
+            slots = self.at_nodes[node] = [None] * len(node.shape)
         waiting = slots[index]
         if waiting is None:
             slots[index] = gradient
@@ -109,6 +112,7 @@ class _Walk:
         dout: Any = slots[0] if type(node.shape) is not list else _filled(node, slots)
         saved = node.saved
         needs = tuple([e is not None for e in edges])
+        kept: list[Array] | None = None  # the memory of what was saved
         gradients = operation.backward(dout, saved, needs, **node.attributes)  # type: ignore[misc]
         if len(gradients) != len(edges):
             raise RuntimeError(
@@ -131,11 +135,11 @@ class _Walk:
                 shape, dtype = array.shape, array.dtype
                 # A custom backward may return what it saved: that must not become a leaf's gradient. Only
                 # such an array is held, so that everything else saved is released here.
-                root = _root(gradient) if isinstance(gradient.base, _ndarray) else gradient
-                for a in saved:
-                    if type(a) is _ndarray and (
-                        a is root or (isinstance(a.base, _ndarray) and _root(a) is root)
-                    ):
+                if kept is None:
+                    kept = [_root(a) if type(a.base) is _ndarray else a for a in saved if type(a) is _ndarray]
+                root = _root(gradient) if type(gradient.base) is _ndarray else gradient
+                for a in kept:
+                    if a is root:
                         self.held[id(root)] = root
             if gradient.shape != shape or (gradient.dtype is not dtype and gradient.dtype != dtype):
                 _refuse_gradient(operation.name, i, gradient, shape, dtype)
@@ -212,7 +216,7 @@ class _Walk:
 
     def own(self, gradient: Array, like: Array) -> Array:
         """The gradient itself where nobody else has it and it is laid out as `like`, else such a copy."""
-        root = _root(gradient)
+        root = _root(gradient) if type(gradient.base) is _ndarray else gradient
         if gradient.strides != like.strides or id(root) in self.held or not gradient.flags.writeable:
             copy = np.empty_like(like)
             np.copyto(copy, gradient)
@@ -263,7 +267,7 @@ def _start(walk: _Walk, name: str, tensors: Sequence[Tensor], gradients: Sequenc
                     "shape, or "
                     "reduce it with sum() or mean() first"
                 )
-            start = np.ones(array.shape, array.dtype)
+            start = np.array(1, array.dtype, ndmin=array.ndim)
         else:
             start = array_of(gradient)
             if start.shape != array.shape:
@@ -318,6 +322,16 @@ def backward(
     _start(walk, "backward", roots, _gradients("backward", grad_tensors, len(roots)))
     walk.run()
     walk.finish()
+
+
+def _backward_from(
+    self: Tensor, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
+) -> None:
+    """Adds the gradients to `.grad` of all leaves below: see `pynet.autograd.backward`."""
+    backward(self, gradient, retain_graph, create_graph)
+
+
+Tensor.backward = _backward_from  # type: ignore[method-assign]
 
 
 def grad(

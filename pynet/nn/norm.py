@@ -86,7 +86,8 @@ class _BatchNorm(Module):
             input, mean, var, parameters["weight"], parameters["bias"], training, momentum, self.eps
         )
         if counts:  # only now, so that a batch that is refused does not count
-            batches.array[...] += 1
+            count = batches.array
+            count += 1
         return out
 
     def extra_repr(self) -> str:

@@ -7,6 +7,7 @@ array.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -27,13 +28,17 @@ def backend(*arrays: Array | None) -> Any:
     Raises:
         TypeError: mixed or other dtypes.
     """
-    found = None
     for a in arrays:
-        if a is not None and a.dtype is not found:
-            if found is not None and a.dtype != found:
-                refuse_mixed("an operation", found, a.dtype)
-            found = a.dtype
-    if found is FLOAT32 or found == FLOAT32:  # NumPy's own float32 nearly always: the comparison costs more
+        if a is not None and a.dtype is not FLOAT32:
+            break
+    else:
+        return _core
+    dtypes = [a.dtype for a in arrays if a is not None]
+    found = dtypes[0]
+    for dtype in dtypes:
+        if dtype != found:
+            refuse_mixed("an operation", found, dtype)
+    if found == FLOAT32:  # an equal object that NumPy did not make
         return _core
     if found == FLOAT64:
         return reference
@@ -84,21 +89,14 @@ def require_constant(name: str, argument: str, t: Tensor) -> None:
 # --- memory order ---------------------------------------------------------------------------------
 
 
-def nhwc(a: Array) -> Array:
-    """A (N, C, H, W) array in kernel order, channels innermost: itself where it is, else a copy."""
-    t = a.transpose(0, 2, 3, 1)
-    return a if t.flags.c_contiguous else np.ascontiguousarray(t).transpose(0, 3, 1, 2)
+nhwc: Callable[[Array], Array] = _core._nhwc
+"""A (N, C, H, W) array in kernel order, channels innermost: itself where it is, else a copy."""
 
+hwio: Callable[[Array], Array] = _core._hwio
+"""A (F, C, KH, KW) weight in kernel order, filters innermost: itself where it is, else a copy."""
 
-def hwio(a: Array) -> Array:
-    """A (F, C, KH, KW) weight in kernel order, filters innermost: itself where it is, else a copy."""
-    t = a.transpose(2, 3, 1, 0)
-    return a if t.flags.c_contiguous else np.ascontiguousarray(t).transpose(3, 2, 0, 1)
-
-
-def io(a: Array) -> Array:
-    """A (out, in) weight in kernel order, outputs innermost: itself where it is, else a copy."""
-    return a if a.flags.f_contiguous else np.asfortranarray(a)
+io: Callable[[Array], Array] = _core._io
+"""A (out, in) weight in kernel order, outputs innermost: itself where it is, else a copy."""
 
 
 def dense(a: Array) -> Array:

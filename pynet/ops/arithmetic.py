@@ -52,6 +52,8 @@ def is_scalar(value: Any) -> bool:
 
 def operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     """Both as Tensors of one dtype."""
+    if b.__class__ is float and isinstance(a, Tensor) and a.dtype.kind == "f":  # by far the most frequent
+        return a, wrap(np.array(b, a.dtype))
     if is_scalar(b) and isinstance(a, Tensor):
         b = constant(b[()] if isinstance(b, np.ndarray) else b, a)
     elif is_scalar(a) and isinstance(b, Tensor):
@@ -72,6 +74,8 @@ def operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
 
 def broadcast_shape(name: str, a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     """The common shape. ValueError when there is none."""
+    if not b:
+        return a
     try:
         return np.broadcast_shapes(a, b)
     except ValueError:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pynet import _core
 from pynet.autograd import Operation, Tensor, checked, record, wrap
 from pynet.ops._backend import (
     Array,
@@ -45,17 +46,15 @@ def _labels(name: str, target: Any, input_shape: tuple[int, ...], ignore_index: 
             raise IndexError(f"{name}: label {int(array.max())} is out of range")
         array = array.astype(np.int64)
     classes = input_shape[1] if len(input_shape) > 1 else input_shape[0]
-    # As unsigned numbers, negative labels are huge: one pass finds both ends.
-    if array.size and int(np.maximum.reduce(array.view(np.uint64), axis=None)) >= classes:
+    if not _core._labels_fit(array, classes, ignore_index):
         wrong = (array < 0) | (array >= classes)
         if ignore_index is not None:
             wrong &= array != ignore_index
-        if wrong.any():
-            label = int(array[wrong][0])
-            hint = f" (and is not ignore_index={ignore_index})" if ignore_index is not None else ""
-            raise IndexError(
-                f"{name}: label {label} is out of range for {classes} classes{hint}; use 0 to {classes - 1}"
-            )
+        label = int(array[wrong][0])
+        hint = f" (and is not ignore_index={ignore_index})" if ignore_index is not None else ""
+        raise IndexError(
+            f"{name}: label {label} is out of range for {classes} classes{hint}; use 0 to {classes - 1}"
+        )
     return target if isinstance(target, Tensor) and target.array is array else wrap(array)
 
 

@@ -184,7 +184,7 @@ def linear(
         )
     if bias is not None and bias.shape != (ws[0],):
         raise ValueError(f"linear: bias is {bias.shape}, weight {ws} needs ({ws[0]},)")
-    name, number = activation_of("linear", activation, alpha)
+    name, number = ("none", 0.0) if activation is None else activation_of("linear", activation, alpha)
     fused = name if activation is None or is_fusion_enabled() else "none"
     shape = (xs[0], ws[0]) if len(xs) == 2 else (*xs[:-1], ws[0])
     out = put_off(LINEAR, (x, weight, bias), shape, dtype, activation=fused, alpha=number)

@@ -114,19 +114,20 @@ def batch_norm(
     Source:
         Ioffe & Szegedy 2015, algorithm 1.
     """
-    require_floats("batch_norm", x=x, weight=weight, bias=bias)
-    shape = x.shape
+    dtype, shape = x.dtype, x.shape
+    if not (
+        dtype.kind == "f"
+        and (weight is None or weight.dtype is dtype)
+        and (bias is None or bias.dtype is dtype)
+    ):
+        require_floats("batch_norm", x=x, weight=weight, bias=bias)
     if not 2 <= len(shape) <= 4:
         raise ValueError(f"batch_norm: expected x (N, C), (N, C, L) or (N, C, H, W), got shape {shape}")
     if eps < 0:
         raise ValueError(f"batch_norm: eps must be at least 0, got {eps}")
     channels = shape[1]
-    for argument, t in (
-        ("weight", weight),
-        ("bias", bias),
-        ("running_mean", running_mean),
-        ("running_var", running_var),
-    ):
+    per_channel = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+    for argument, t in per_channel.items():
         if t is not None and t.shape != (channels,):
             raise ValueError(f"batch_norm: {argument} is {t.shape}, x {shape} needs ({channels},)")
     if (running_mean is None) != (running_var is None):

@@ -63,7 +63,7 @@ def sum(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
 
 
 def _count(shape: tuple[int, ...], over: tuple[int, ...]) -> int:
-    return math.prod(shape[i] for i in over)
+    return math.prod([shape[i] for i in over])
 
 
 def _mean_forward(x: Array, over: tuple[int, ...], keepdim: bool) -> tuple[Array, tuple]:

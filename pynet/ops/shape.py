@@ -33,7 +33,7 @@ def sizes_of(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
     """Sizes given one by one or as one sequence."""
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = tuple(shape[0])
-    return tuple(n if type(n) is int else integer(name, "a size", n) for n in shape)
+    return tuple([n if type(n) is int else integer(name, "a size", n) for n in shape])
 
 
 def reshape(x: Tensor, *shape: Any) -> Tensor:
@@ -46,15 +46,18 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
         ValueError: the sizes do not fit. TypeError: a size that is no int.
     """
     wanted = sizes_of("reshape", shape)
-    have = math.prod(x.shape)
-    known = math.prod(n for n in wanted if n != -1)
-    free = wanted.count(-1)
-    if any(n < -1 for n in wanted) or free > 1:
+    have, known, free = math.prod(x.shape), 1, 0
+    for n in wanted:
+        if n >= 0:
+            known *= n
+        else:
+            free -= n
+    if free > 1:
         raise ValueError(f"reshape: sizes must be >= 0 and at most one -1, got {wanted}")
     if (known != have) if free == 0 else (known == 0 or have % known):
         raise ValueError(f"reshape: {x.shape} has {have} elements, which do not fit into {wanted}")
     if free:
-        wanted = tuple(have // known if n == -1 else n for n in wanted)
+        wanted = tuple([have // known if n < 0 else n for n in wanted])
     return record(RESHAPE, (x,), shape=wanted)
 
 

@@ -79,7 +79,6 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         self.step_count = 0
         self._pre_hooks, self._post_hooks = Hooks(), Hooks()
-        self._noted: dict[Tensor, tuple[np.ndarray, Any]] = {}
         entries = [params] if isinstance(params, Mapping) else list(params)
         if not entries:
             raise ValueError(f"{type(self).__name__}: params is empty, there is nothing to optimize")
@@ -135,7 +134,7 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, or fill them with zeros where `set_to_none` is False."""
-        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        parameters = self._parameters()
         if set_to_none:
             for parameter in parameters:
                 parameter.grad = None
@@ -168,7 +167,7 @@ class Optimizer:
                 self._update(group, bundle)
                 if threshold:
                     bundle.kernels.soft_threshold(bundle.arrays, threshold)
-                self._note_writes(bundle)
+                wrote(*bundle.parameters)
         self.step_count += 1
         for hook, _ in tuple(self._post_hooks.values()):
             hook(self, (closure,), {})
@@ -243,21 +242,6 @@ class Optimizer:
         for name in names:
             if name not in entry:
                 entry[name] = Tensor(np.full_like(array, value))
-
-    def _note_writes(self, bundle: Bundle) -> None:
-        """``wrote(*bundle.parameters)``, which computes the memory bounds of an array only the first time."""
-        noted = self._noted
-        new = []
-        for parameter, array in zip(bundle.parameters, bundle.arrays, strict=True):
-            storage = parameter._storage
-            known = noted.get(parameter)
-            if known is None or known[0] is not array or known[1] is not storage:
-                noted[parameter] = (array, storage)
-                new.append(parameter)
-        wrote(bundle.parameters[0], *new)
-        now = bundle.parameters[0]._storage.written
-        for parameter in bundle.parameters:
-            parameter._storage.written = now
 
     # Saving and loading.
 
