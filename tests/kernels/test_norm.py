@@ -20,6 +20,8 @@ SHAPES = [
     (3, 17, 4, 5),
     (2, 64, 9, 7),
     (8, 70, 16, 16),
+    (9, 128, 13, 11),  # rows of several steps, and blocks of several runs with one row over
+    (5, 96, 15, 17),
     (33, 129, 1, 1),  # what BatchNorm1d lifts
     (4, 1030, 2, 2),  # a last vector that overlaps
     (2, 1037, 3, 1),
