@@ -166,6 +166,9 @@ bool can(const Conv2d& c) {
     return s.KH <= 64 && s.KW <= 64 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1;
 }
 
+constexpr double kSpectraNear = 2 << 20;  // bytes of transformed weights that L2 still serves for the most part
+constexpr double kSpectraFar = 0.4;       // what writing and reading a byte beyond them takes
+
 // In multiply-adds of a vector, roughly. What a transform takes, and the start of three parallel steps, was measured.
 double cost(const Conv2d& c, int64_t T) {
     const Conv2dShape& s = c.shape;
@@ -181,8 +184,11 @@ double cost(const Conv2d& c, int64_t T) {
     const int64_t in = ceil_div(s.Cg(), kLanes), out = ceil_div(s.Fg(), kLanes);
     const int64_t weights = back ? s.Fg() * in : s.Cg() * out;  // vectors at one position
     const int64_t transforms = tiles * (in + out) + weights, products = tiles * (T / 2 + 1) * T * 4 * weights;
+    // Where there are few tiles to share them, the weights' spectra pass through the caches for little work.
+    const double bytes = static_cast<double>((T / 2 + 1) * T * 2 * weights * kLanes * 4);
+    const double traffic = bytes > kSpectraNear ? kSpectraFar * (bytes - kSpectraNear) : 0;
     return static_cast<double>(s.groups) *
-           (static_cast<double>(transforms) * transform + static_cast<double>(products) + start);
+           (static_cast<double>(transforms) * transform + static_cast<double>(products) + traffic + start);
 }
 
 int tile_size(const Conv2d& c) {
@@ -195,14 +201,9 @@ int tile_size(const Conv2d& c) {
 bool prefer(const Conv2d& c) {
     const Conv2dShape& s = c.shape;
     if (s.KH * s.KW <= 9) return false;
-    // Small kernels gain too little to pay for tiles that are mostly empty.
-    const bool back = c.pass == ConvPass::backward_data;
-    const int64_t T = tile_size(c), height = back ? s.H : s.OH(), width = back ? s.W : s.OW();
-    const int64_t covered = round_up(height, T - s.KH + 1) * round_up(width, T - s.KW + 1);
-    if (s.KH * s.KW < 49 && 2 * height * width < covered) return false;
     const double direct = static_cast<double>(s.N * s.OH() * s.OW()) *
                           static_cast<double>(minimum(s.KH, s.H) * minimum(s.KW, s.W) * s.Cg() * s.F) / kLanes;
-    return 1.3 * cost(c, tile_size(c)) <= direct;
+    return 1.1 * cost(c, tile_size(c)) <= direct;
 }
 
 size_t workspace(const Conv2d& c, int threads) {
