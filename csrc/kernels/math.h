@@ -101,7 +101,8 @@ PYNET_INLINE vfloat tanh(vfloat x) {
     return with_sign_of(abs(e / (e + 2.0f)), x);
 }
 
-// x + x q(x^2) up to 0.92, then 1 - e^-p(x); from 4 on the result is 1.
+// x (1 + q(x^2)) up to 0.92, where x q(x^2) alone would be subnormal for the smallest x; then 1 - e^-p(x); from 4 on
+// the result is 1.
 PYNET_INLINE vfloat erf(vfloat x) {
     const vfloat size = abs(x), t = select(size > 4.0f, splat(4.0f), size), u = t * t;
     vfloat q = 8.38238993e-05f * u - 0.000814559753f;
@@ -117,7 +118,7 @@ PYNET_INLINE vfloat erf(vfloat x) {
     p = p * t + 0.633672059f;
     p = p * t + 1.12935293f;
     p = p * t - 0.000140946504f;
-    return with_sign_of(select(size < 0.92f, t + t * q, 1.0f - exp(-p)), x);
+    return with_sign_of(select(size < 0.92f, t * (1.0f + q), 1.0f - exp(-p)), x);
 }
 
 struct SineCosine {
