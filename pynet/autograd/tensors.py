@@ -320,6 +320,9 @@ class Tensor:
             )
         return bool(self._array.item())
 
+    def __pos__(self) -> Tensor:
+        return self
+
     def __float__(self) -> float:
         return float(self.item())
 

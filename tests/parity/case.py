@@ -15,7 +15,8 @@ import numpy as np
 
 import pynet
 
-LAYOUTS = ("rows", "reversed", "gaps")
+LAYOUTS = ("rows", "reversed", "gaps")  # orders of memory, see `laid_out`
+OPERATORS = {"//": "__floordiv__", "%": "__mod__", "+x": "__pos__"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def draw(spec: str, rng: np.random.Generator) -> np.ndarray:
         "normal": lambda: rng.standard_normal(shape),
         "weight": lambda: rng.uniform(0.5, 2, shape),  # positive, and without a gradient
         "positive": lambda: rng.uniform(0.5, 2, shape),
+        "target": lambda: rng.uniform(0.05, 0.95, shape),  # likewise
         "unit": lambda: rng.uniform(0.05, 0.95, shape),
         "wide": lambda: 4 * rng.standard_normal(shape),
         "shares": lambda: rng.dirichlet(np.ones(shape[-1]), shape[:-1]),
@@ -111,6 +113,9 @@ def lacking(text: str) -> str | None:
                 return f"{owner}.{path}"
             if not hasattr(found, "__path__") and not hasattr(found, "__file__"):
                 break  # what follows is an attribute of a result
+    for operator, method in OPERATORS.items():
+        if operator in text and not hasattr(pynet.Tensor, method):
+            return f"Tensor.{method}"
     for method in re.findall(r"\b[a-z]\.([a-z_]\w*)", re.sub(r"\b(torch|nn|F)\.[\w.]+", "", text)):
         if not hasattr(pynet.Tensor, method):
             return f"Tensor.{method}"
@@ -125,7 +130,7 @@ def tensor(library: str, a: np.ndarray, spec: str) -> Any:
         import torch
 
         result = torch.from_numpy(a)
-    differentiable = a.dtype.kind == "f" and spec.split()[0] not in ("weight", "signs", "shares")
+    differentiable = a.dtype.kind == "f" and spec.split()[0] not in ("weight", "target", "signs", "shares")
     return result.requires_grad_() if differentiable else result
 
 

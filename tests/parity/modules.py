@@ -41,7 +41,7 @@ def _convolutions() -> list[Case]:
         *each(["nn.Conv2d(4, 6, 3, padding=1)"], "x: normal 4 9 8", "x: normal 0 4 9 8", K=480),
         *each(["nn.Conv2d(3, 5, (1, 5))", "nn.Conv2d(3, 5, 1)"], "x: normal 2 3 6 7", K=100),
         *each(["nn.Conv2d(4, 8, 3, groups=4, padding=1)"], "x: normal 2 4 6 7", K=84),
-        *each(["nn.Conv2d(16, 20, 3, padding=1)", "nn.Conv2d(20, 20, 5)"], "x: normal 1 20 9 9", K=600),
+        *each(["nn.Conv2d(20, 16, 3, padding=1)", "nn.Conv2d(20, 20, 5)"], "x: normal 1 20 9 9", K=600),
         *each(["nn.Conv2d(20, 17, 3, padding=1)", "nn.Conv2d(20, 9, 7, 2, 3)"], "x: normal 2 20 9 9", K=980),
         *each([f"nn.Conv1d(4, 6, 3{o})" for o in two if "(" not in o], "x: normal 2 4 9", K=60),
         *each(["nn.Conv1d(4, 6, 3)"], "x: normal 4 9", K=60),
@@ -101,7 +101,7 @@ def _norms() -> list[Case]:
         ),
         *each(["nn.InstanceNorm2d(4)", "nn.InstanceNorm2d(4, affine=True)"], "x: normal 3 4 5 6", K=90),
         *each(
-            ["nn.InstanceNorm2d(4, track_running_stats=True)", "nn.InstanceNorm1d(4)"],
+            ["nn.InstanceNorm1d(4, track_running_stats=True)", "nn.InstanceNorm1d(4)"],
             "x: normal 3 4 5",
             K=90,
         ),
@@ -118,13 +118,14 @@ ACTIVATIONS = [
     "SiLU()", "Mish()", "Sigmoid()", "Tanh()", "Softplus()", "Softplus(2.0, 3.0)", "Softsign()", "Hardtanh()",
     "Hardtanh(-0.5, 2.0)", "Hardsigmoid()", "Hardswish()", "Softmax(1)", "Softmax(-1)", "LogSoftmax(0)",
     "LogSoftmax(-1)", "Softmax2d()", "LogSigmoid()", "Tanhshrink()", "Softshrink()", "Hardshrink()", "Softmin(1)",
-    "Threshold(0.1, 2.0)", "GLU()", "Identity()", "Dropout(0.5).eval()", "Dropout2d(0.5).eval()", "Dropout(0.0)",
+    "Threshold(0.1, 2.0)", "GLU()", "Identity()", "Dropout(0.5).eval()", "Dropout(0.0)",
 ]  # fmt: skip
 
 
 def _activations() -> list[Case]:
     return [
         *each([f"nn.{a}" for a in ACTIVATIONS], "x: wide 2 3 5 6", "x: wide 7 4", "x: wide 3 1 70", K=8),
+        *each(["nn.Dropout2d(0.5).eval()"], "x: wide 2 3 5 6", "x: wide 3 1 70"),
         *each(["nn.PReLU(3)", "nn.PReLU(3, 0.1)"], "x: wide 2 3 5 6", "x: wide 7 3", K=60),
     ]
 
@@ -181,8 +182,8 @@ def _losses() -> list[Case]:
         "SmoothL1Loss": ["x: normal 4 5; y: normal 4 5"],
         "HuberLoss": ["x: normal 4 5; y: normal 4 5"],
         "SoftMarginLoss": ["x: normal 4 5; y: signs 4 5"],
-        "BCELoss": ["x: unit 4 5; y: unit 4 5"],
-        "BCEWithLogitsLoss": ["x: wide 4 5; y: unit 4 5"],
+        "BCELoss": ["x: unit 4 5; y: target 4 5"],
+        "BCEWithLogitsLoss": ["x: wide 4 5; y: target 4 5"],
         "KLDivLoss": ["x: log_shares 4 5; y: shares 4 5"],
         "HingeEmbeddingLoss": ["x: positive 4 5; y: signs 4 5"],
         "MultiLabelMarginLoss": ["x: normal 3 4; y: labels 3 4 < 4"],
@@ -226,7 +227,7 @@ def _losses() -> list[Case]:
             f"F.multi_margin_loss(x, y, p=2, margin=0.7, weight=w, reduction={r})",
         ]
         cases += [Case(t, {**_inputs(labelled), "w": "weight 5"}, 30) for t in weighted]
-        masks = "x: wide 4 5; y: unit 4 5; w: weight 4 5; v: weight 5"
+        masks = "x: wide 4 5; y: target 4 5; w: weight 4 5; v: weight 5"
         cases += each(
             [
                 f"F.binary_cross_entropy_with_logits(x, y, w, reduction={r})",
