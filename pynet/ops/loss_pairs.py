@@ -5,6 +5,7 @@ They never broadcast: where PyTorch would warn and broadcast, these raise.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from pynet.ops import arithmetic as a
 from pynet.ops import reduction as r
 from pynet.ops._backend import Array, backend, reduction_of, require_constant, require_floats, tensor_of
 from pynet.ops.activation import sigmoid
+from pynet.ops.curve import softplus
 
 
 def same_shapes(name: str, input: Tensor, target: Tensor) -> None:
@@ -340,8 +342,9 @@ def soft_margin_loss(input: Tensor, target: Any, reduction: str = "mean") -> Ten
     """
     target = tensor_of(target)
     same_shapes("soft_margin_loss", input, target)
-    margin = a.multiply(input, target)
-    return binary_cross_entropy_with_logits(margin, np.ones(margin.shape, margin.dtype), reduction=reduction)
+    # No threshold: beyond it softplus would take its argument for the value.
+    losses = softplus(a.negative(a.multiply(input, target)), 1.0, math.inf)
+    return reduced("soft_margin_loss", losses, reduction)
 
 
 def hinge_embedding_loss(input: Tensor, target: Any, margin: float = 1.0, reduction: str = "mean") -> Tensor:
