@@ -53,10 +53,12 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, *, device:
         data = data.array
     if isinstance(data, (np.ndarray, np.generic)):
         array = checked(data)
-        array = array.astype(np.dtype(dtype or array.dtype), order="K", copy=True)
-        return wrap(array, requires_grad)
+        return wrap(_converted(array, array.dtype if dtype is None else dtype), requires_grad)
     data = _plain(data)
-    array = np.array(data)
+    try:
+        array = np.array(data)
+    except ValueError:
+        raise ValueError("tensor: the rows have different lengths; give all rows of an axis one") from None
     first = _first_leaf(data)
     if (
         array.dtype.kind in "Ouf"
@@ -69,7 +71,19 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, *, device:
     if dtype is None and array.dtype == np.float64 and not isinstance(first, (np.ndarray, np.generic)):
         dtype = np.float32
     array = checked(array)
-    return wrap(array if dtype is None else array.astype(np.dtype(dtype)), requires_grad)
+    return wrap(array if dtype is None else _converted(array, dtype), requires_grad)
+
+
+def _converted(array: Array, dtype: Any) -> Array:
+    """A copy in another dtype that a Tensor may have."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(
+            f"tensor: {dtype!r} is no dtype; use pynet.float32, pynet.float64 or a NumPy dtype"
+        ) from None
+    checked(np.empty(0, found))
+    return array.astype(found, order="K", copy=True)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:

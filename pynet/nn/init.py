@@ -91,6 +91,8 @@ def trunc_normal_(
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """The value `val` everywhere."""
+    if not isinstance(val, (int, float, np.number)):
+        raise TypeError(f"constant_: val must be a number, got {val!r}")
     return _fill(tensor, val)
 
 

@@ -134,6 +134,15 @@ def integer(name: str, argument: str, value: Any) -> int:
     raise TypeError(f"{name}: {argument} must be an int, got {type(value).__name__} {value!r}")
 
 
+def number(name: str, argument: str, value: Any) -> float:
+    """A real number given by the user. TypeError for the rest."""
+    if isinstance(value, (int, float, np.number)) and not isinstance(value, np.complexfloating):
+        return value  # type: ignore[return-value]
+    if isinstance(value, Tensor) and value.numel() == 1:
+        return value.item()
+    raise TypeError(f"{name}: {argument} must be a number, got {type(value).__name__} {value!r}")
+
+
 def pair(name: str, argument: str, value: Any, least: int) -> tuple[int, int]:
     """An int or two ints as (height, width), each at least `least`."""
     if type(value) is int:

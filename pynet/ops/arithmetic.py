@@ -14,7 +14,7 @@ import numpy as np
 
 from pynet import _core, reference
 from pynet.autograd import Operation, Tensor, record, use_kernels, wrap
-from pynet.ops._backend import FLOAT32, Array, backend, refuse_mixed, tensor_of
+from pynet.ops._backend import FLOAT32, Array, backend, number, refuse_mixed, tensor_of
 from pynet.ops.conversion import cast
 
 # --- operands -------------------------------------------------------------------------------------
@@ -427,6 +427,9 @@ def clamp(x: Tensor, min: float | None = None, max: float | None = None) -> Tens
     """
     if min is None and max is None:
         raise ValueError("clamp: min and max are both None; give at least one")
+    for name, limit in (("min", min), ("max", max)):
+        if limit is not None:
+            number("clamp", name, limit)
     cast_to = x.dtype.type
     return record(
         CLAMP, (x,), low=None if min is None else cast_to(min), high=None if max is None else cast_to(max)

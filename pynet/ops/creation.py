@@ -9,7 +9,7 @@ import numpy as np
 
 from pynet.autograd import Tensor, tensor, wrap
 from pynet.devices import on_cpu
-from pynet.ops._backend import FLOAT32, Array, backend, integer
+from pynet.ops._backend import FLOAT32, Array, backend, integer, number
 from pynet.ops._backend import empty as _empty
 from pynet.ops._backend import zeros as _zeros
 from pynet.random import Generator, default_generator, numpy_generator
@@ -131,13 +131,18 @@ def arange(
     int64 from ints, float32 where one is a float.
 
     Raises:
-        ValueError: step is 0.
+        ValueError: step is 0 or leads away from end. TypeError: not numbers.
     """
     on_cpu("arange", device)
     if end is None:
         start, end = 0, start
+    start, end, step = (
+        number("arange", name, v) for name, v in (("start", start), ("end", end), ("step", step))
+    )
     if step == 0:
         raise ValueError("arange: step must not be 0")
+    if (end - start) * step < 0:
+        raise ValueError(f"arange: step {step} leads away from end: start is {start}, end {end}")
     if dtype is None:
         dtype = np.int64 if all(isinstance(v, (int, np.integer)) for v in (start, end, step)) else FLOAT32
     return wrap(np.arange(start, end, step, dtype=_dtype("arange", dtype)), requires_grad)

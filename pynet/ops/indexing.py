@@ -13,6 +13,7 @@ import numpy as np
 
 from pynet.autograd import Operation, Tensor, record
 from pynet.ops._backend import Array, axis, tensor_of, zeros
+from pynet.ops.shape import reshape
 
 
 def plain_index(index: Any) -> tuple[Any, bool]:
@@ -105,7 +106,12 @@ def iterate(x: Tensor) -> Iterator[Tensor]:
 def index_select(x: Tensor, dim: int, index: Any) -> Tensor:
     """The entries of an axis at the given positions (1-D integers)."""
     at = axis("index_select", dim, x.ndim)
-    return getitem(x, (*(builtins.slice(None),) * at, tensor_of(index)))
+    positions = tensor_of(index)
+    if positions.ndim > 1 or positions.dtype.kind not in "iu":
+        raise IndexError(
+            f"index_select: index must be 1-D integers, got {positions.dtype} of shape {positions.shape}"
+        )
+    return getitem(x, (*(builtins.slice(None),) * at, reshape(positions, -1)))
 
 
 def gather(x: Tensor, dim: int, index: Any) -> Tensor:

@@ -101,8 +101,8 @@ def batch_norm(
 
     Args:
         x: float (N, C), (N, C, L) or (N, C, H, W).
-        running_mean, running_var: (C,) Tensors or arrays; in training updated in place, else used. Without
-            them the statistics of the batch are used.
+        running_mean, running_var: (C,) Tensors or arrays; in training updated in place, else used;
+            None only in training.
         weight, bias: (C,) or None.
         training: normalise by the statistics of the batch.
         momentum: share of the batch in the running statistics; the running variance takes the unbiased one.
@@ -110,7 +110,8 @@ def batch_norm(
     Returns:
         Tensor of x's shape.
     Raises:
-        ValueError: wrong rank or sizes, or one value a channel in training. TypeError: dtypes differ.
+        ValueError: wrong rank or sizes, one value a channel in training, or no running statistics outside
+            training. TypeError: dtypes differ.
     Source:
         Ioffe & Szegedy 2015, algorithm 1.
     """
@@ -132,7 +133,9 @@ def batch_norm(
             raise ValueError(f"batch_norm: {argument} is {t.shape}, x {shape} needs ({channels},)")
     if (running_mean is None) != (running_var is None):
         raise ValueError("batch_norm: give both running_mean and running_var, or neither")
-    from_batch = training or running_mean is None
+    if not training and running_mean is None:
+        raise ValueError("batch_norm: training=False needs running_mean and running_var; give both")
+    from_batch = training
     array = x.array
     if from_batch:
         mean, var = _batch_statistics(array)

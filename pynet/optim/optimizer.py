@@ -158,6 +158,8 @@ class Optimizer:
             hook(self, (closure,), {})
         loss = None
         if closure is not None:
+            if not callable(closure):
+                raise TypeError(f"{type(self).__name__}.step: closure must be callable, got {closure!r}")
             with enable_grad():
                 loss = closure()
         before_write()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ...autograd import Tensor, before_write, wrote
-from ...ops._backend import backend
+from ...ops._backend import backend, number
 
 
 def clip_grad_norm_(
@@ -36,7 +36,7 @@ def clip_grad_norm_(
         Pascanu, Mikolov and Bengio 2013, "On the difficulty of training recurrent neural networks", algorithm
         1.
     """
-    if not max_norm >= 0:
+    if not number("clip_grad_norm_", "max_norm", max_norm) >= 0:
         raise ValueError(f"clip_grad_norm_: max_norm must not be negative, got {max_norm}")
     if not norm_type > 0:
         raise ValueError(f"clip_grad_norm_: norm_type must be positive, got {norm_type}")
@@ -65,7 +65,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     Raises:
         ValueError: `clip_value` is negative.
     """
-    if not clip_value >= 0:
+    if not number("clip_grad_value_", "clip_value", clip_value) >= 0:
         raise ValueError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")
     grads = _gradients(parameters)
     before_write()

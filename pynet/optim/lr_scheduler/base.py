@@ -88,6 +88,10 @@ class LRScheduler:
             ValueError: entries of another kind of schedule, or other numbers of groups; the schedule is
                 unchanged.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                f"{type(self).__name__}.load_state_dict: expected a dict, got {type(state_dict).__name__}"
+            )
         own = self.state_dict()
         problems = [f"no {key!r}" for key in own if key not in state_dict]
         problems += [f"an unknown {key!r}" for key in state_dict if key not in own]

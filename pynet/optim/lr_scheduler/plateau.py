@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ...ops._backend import number
 from ..optimizer import Optimizer
 from .base import LRScheduler
 
@@ -70,7 +71,7 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics: Any) -> None:  # type: ignore[override]
         """Takes one value of the metric: a number or a Tensor of one element."""
-        current = float(metrics)
+        current = float(number("ReduceLROnPlateau.step", "metrics", metrics))
         self.last_epoch += 1
         if self._is_better(current):
             self.best, self.num_bad_epochs = current, 0
