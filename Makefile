@@ -5,12 +5,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCES := $(shell find csrc cmake -type f 2>/dev/null) CMakeLists.txt pyproject.toml
 
-.PHONY: help demo test test-slow lint format bench bench-sweep bench-peers bench-gate bench-kernels peers stubs wheel clean prerequisites
+.PHONY: help demo test test-slow test-parity lint format bench bench-sweep bench-peers bench-gate bench-kernels peers stubs wheel clean prerequisites
 
 help:
 	@echo "make demo       build, train on real images, show the result"
 	@echo "make test       build and run the tests"
 	@echo "make test-slow  the long tests too"
+	@echo "make test-parity  the same calls in pynet and PyTorch 2.13, which gets an environment of its own"
 	@echo "make lint       ruff, clang-format, mypy, stub drift"
 	@echo "make bench      figures beside PyTorch into bench/RESULTS.md (PYNET_TORCH_PYTHON names its python)"
 	@echo "make bench-peers  training steps beside Keras and bf16, inference beside onnxruntime and OpenVINO"
@@ -45,6 +46,16 @@ test: $(VENV)/dev.stamp
 
 test-slow: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest
+
+# PyTorch stays out of the environment in which everything else is tested.
+$(VENV)/parity.stamp: $(BIN)/python $(SOURCES)
+	test -x $(VENV)/parity/bin/python || $(PYTHON) -m venv $(VENV)/parity
+	$(VENV)/parity/bin/pip install -q torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu
+	$(VENV)/parity/bin/pip install -q -e ".[dev]"
+	@touch $@
+
+test-parity: $(VENV)/parity.stamp
+	$(VENV)/parity/bin/python -m pytest -q tests/parity
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """Calls that must be refused: the text, the exception, and words of the sentence, which name the value and the rule.
 
 In a text `torch` is the library (PyTorch in tests/parity), and nn, F, optim, S (lr_scheduler), init and utils its parts;

@@ -101,8 +101,8 @@ PYNET_INLINE vfloat tanh(vfloat x) {
     return with_sign_of(abs(e / (e + 2.0f)), x);
 }
 
-// x (1 + q(x^2)) up to 0.92, where x q(x^2) alone would be subnormal for the smallest x; then 1 - e^-p(x); from 4 on
-// the result is 1.
+// x (2 / sqrt(pi) + q(x^2)) up to 0.92, the first factor in one piece: a part of it times the smallest x would be
+// subnormal. Then 1 - e^-p(x); from 4 on the result is 1.
 PYNET_INLINE vfloat erf(vfloat x) {
     const vfloat size = abs(x), t = select(size > 4.0f, splat(4.0f), size), u = t * t;
     vfloat q = 8.38238993e-05f * u - 0.000814559753f;
@@ -110,7 +110,6 @@ PYNET_INLINE vfloat erf(vfloat x) {
     q = q * u - 0.0268594995f;
     q = q * u + 0.112836972f;
     q = q * u - 0.376126349f;
-    q = q * u + 0.128379226f;
     vfloat p = 1.97405261e-05f * t - 0.000418012321f;
     p = p * t + 0.00408830913f;
     p = p * t - 0.02489537f;
@@ -118,7 +117,7 @@ PYNET_INLINE vfloat erf(vfloat x) {
     p = p * t + 0.633672059f;
     p = p * t + 1.12935293f;
     p = p * t - 0.000140946504f;
-    return with_sign_of(select(size < 0.92f, t * (1.0f + q), 1.0f - exp(-p)), x);
+    return with_sign_of(select(size < 0.92f, t * 1.12837923f + t * u * q, 1.0f - exp(-p)), x);
 }
 
 struct SineCosine {

@@ -1,4 +1,4 @@
-"""exp, log, tanh, sigmoid, erf and sqrt within 4 ULP at every ISA level, and the table in the docs as measured."""
+"""exp, log, tanh, sigmoid, erf and sqrt within 4 ULP at every ISA level, and the docs' table as measured."""
 
 from __future__ import annotations
 

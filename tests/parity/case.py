@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import pynet
+from tests.draw import CONSTANT, draw
 
 LAYOUTS = ("rows", "reversed", "gaps")  # orders of memory, see `laid_out`
 OPERATORS = {"//": "__floordiv__", "%": "__mod__", "+x": "__pos__"}
@@ -23,7 +24,7 @@ OPERATORS = {"//": "__floordiv__", "%": "__mod__", "+x": "__pos__"}
 class Case:
     """`inputs` says how each is drawn (see `draw`); K is the length of the longest sum behind one result.
 
-    `special` asks also for NaN and infinities in the first input.
+    `special` asks also for NaN and infinities in the first input. `gradients` is for results without any.
     """
 
     text: str
@@ -35,35 +36,6 @@ class Case:
     def __str__(self) -> str:
         shapes = ", ".join(f"{name}: {spec}" for name, spec in self.inputs.items())
         return f"{self.text} [{shapes}]"
-
-
-def draw(spec: str, rng: np.random.Generator) -> np.ndarray:
-    """The array that a text like "normal 2 3" or "labels 5 < 10" describes, float values exact in float32."""
-    kind, *numbers = spec.replace("<", " ").split()
-    if kind == "labels":
-        *shape, classes = map(int, numbers)
-        return rng.integers(0, classes, shape)
-    shape = [int(n) for n in numbers]
-    if kind == "bools":
-        return rng.random(shape) < 0.5
-    if kind == "whole":
-        return rng.integers(-9, 10, shape)
-    if kind == "signs":
-        return np.where(rng.random(shape) < 0.5, -1.0, 1.0)
-    if kind == "distinct":  # no two values closer than rounding could exchange
-        count = int(np.prod(shape))
-        return ((rng.permutation(count) - count / 2 + 0.25) / 8).reshape(shape)
-    values = {
-        "normal": lambda: rng.standard_normal(shape),
-        "weight": lambda: rng.uniform(0.5, 2, shape),  # positive, and without a gradient
-        "positive": lambda: rng.uniform(0.5, 2, shape),
-        "target": lambda: rng.uniform(0.05, 0.95, shape),  # likewise
-        "unit": lambda: rng.uniform(0.05, 0.95, shape),
-        "wide": lambda: 4 * rng.standard_normal(shape),
-        "shares": lambda: rng.dirichlet(np.ones(shape[-1]), shape[:-1]),
-        "log_shares": lambda: np.log(rng.dirichlet(np.ones(shape[-1]), shape[:-1])),
-    }[kind]()
-    return values.astype(np.float32).astype(np.float64)
 
 
 def laid_out(a: np.ndarray, layout: str) -> np.ndarray:
@@ -130,7 +102,7 @@ def tensor(library: str, a: np.ndarray, spec: str) -> Any:
         import torch
 
         result = torch.from_numpy(a)
-    differentiable = a.dtype.kind == "f" and spec.split()[0] not in ("weight", "target", "signs", "shares")
+    differentiable = a.dtype.kind == "f" and spec.split()[0] not in CONSTANT
     return result.requires_grad_() if differentiable else result
 
 

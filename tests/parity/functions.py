@@ -44,12 +44,29 @@ def _elementwise() -> list[Case]:
 
 
 def _reductions() -> list[Case]:
-    calls = [f"torch.{f}(x{', ' + d if d else ''})" for f in ("sum", "mean", "var", "std", "amax", "amin") for d in DIMS]
-    calls += [f"torch.{f}(x{d})" for f in ("prod", "max", "min", "argmax", "argmin") for d in ("", ", 0", ", -1", ", 1, keepdim=True")]
+    calls = [
+        f"torch.{f}(x{', ' + d if d else ''})"
+        for f in ("sum", "mean", "var", "std", "amax", "amin")
+        for d in DIMS
+    ]
+    calls += [
+        f"torch.{f}(x{d})"
+        for f in ("prod", "max", "min", "argmax", "argmin")
+        for d in ("", ", 0", ", -1", ", 1, keepdim=True")
+    ]
     calls += [f"torch.var(x{d}, correction=0)" for d in (", 0", ", (0, 1)")] + ["x.var(1, unbiased=False)"]
-    calls += [f"torch.norm(x{d})" for d in ("", ", p=1", ", p=2, dim=1", ", p=float('inf')", ", dim=(0, 1)", ", p=3, dim=-1")]
+    calls += [
+        f"torch.norm(x{d})"
+        for d in ("", ", p=1", ", p=2, dim=1", ", p=float('inf')", ", dim=(0, 1)", ", p=3, dim=-1")
+    ]
     calls += [f"torch.cumsum(x, {d})" for d in (0, 1, -1)] + ["torch.cumprod(x, 1)", "torch.logsumexp(x, 1)"]
-    calls += ["torch.any(x > 1)", "torch.all(x > 1, 1)", "torch.any(x > 1, dim=0)", "torch.median(x, 1)", "x.mean((0, 2), keepdim=True)"]
+    calls += [
+        "torch.any(x > 1)",
+        "torch.all(x > 1, 1)",
+        "torch.any(x > 1, dim=0)",
+        "torch.median(x, 1)",
+        "x.mean((0, 2), keepdim=True)",
+    ]
     return [
         *each(calls, "x: distinct 3 4 5", K=60),
         *each([c for c in calls if "(0, " not in c and ", 1" not in c and "=1" not in c and "(1" not in c], "x: distinct 1", "x: distinct 37", K=37),

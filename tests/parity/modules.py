@@ -70,7 +70,9 @@ def _pooling() -> list[Case]:
         *each([f"nn.AvgPool1d({s})" for s in ones], "x: normal 2 3 9", K=3),
         *each(["nn.AvgPool1d(3, 2, 1, count_include_pad=False)"], "x: normal 2 3 9", K=3),
         *each(
-            [f"nn.AdaptiveAvgPool2d({s})" for s in ("1", "(3, 2)", "(None, 2)", "5")], "x: normal 2 3 7 8", K=56
+            [f"nn.AdaptiveAvgPool2d({s})" for s in ("1", "(3, 2)", "(None, 2)", "5")],
+            "x: normal 2 3 7 8",
+            K=56,
         ),
         *each([f"nn.AdaptiveMaxPool2d({s})" for s in ("1", "(3, 2)", "(None, 2)")], "x: distinct 2 3 7 8"),
         *each(
@@ -81,18 +83,30 @@ def _pooling() -> list[Case]:
         ),
         *each(["F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2)"], "x: distinct 2 3 6 8"),
         *each(["nn.Fold((4, 5), (2, 3))", "nn.Fold((4, 5), (2, 3), padding=0)"], "x: normal 2 12 9", K=6),
-        *each(["nn.Unfold((2, 3))", "nn.Unfold(2, dilation=2, padding=1, stride=2)"], "x: normal 2 3 6 7", K=6),
+        *each(
+            ["nn.Unfold((2, 3))", "nn.Unfold(2, dilation=2, padding=1, stride=2)"], "x: normal 2 3 6 7", K=6
+        ),
     ]
 
 
 def _norms() -> list[Case]:
-    options = ["", ", affine=False", ", eps=0.01, momentum=0.3", ", momentum=None", ", track_running_stats=False"]
+    options = [
+        "",
+        ", affine=False",
+        ", eps=0.01, momentum=0.3",
+        ", momentum=None",
+        ", track_running_stats=False",
+    ]
     return [
         *each([f"nn.BatchNorm2d(4{o})" for o in options], "x: normal 3 4 5 6", K=90),
         *each([f"nn.BatchNorm2d(4{o}).eval()" for o in options], "x: normal 3 4 5 6", K=90),
         *each([f"nn.BatchNorm1d(4{o})" for o in options], "x: normal 9 4", "x: normal 3 4 5", K=15),
         *each(["nn.LayerNorm(6)", "nn.LayerNorm((5, 6), eps=0.1)"], "x: normal 3 5 6", K=90),
-        *each(["nn.LayerNorm(6, bias=False)", "nn.LayerNorm(6, elementwise_affine=False)"], "x: normal 4 6", K=24),
+        *each(
+            ["nn.LayerNorm(6, bias=False)", "nn.LayerNorm(6, elementwise_affine=False)"],
+            "x: normal 4 6",
+            K=24,
+        ),
         *each(
             ["nn.GroupNorm(2, 4)", "nn.GroupNorm(4, 4, affine=False)", "nn.GroupNorm(1, 4, eps=0.1)"],
             "x: normal 3 4 5 6",
@@ -136,7 +150,9 @@ def _shapes() -> list[Case]:
         *each(["nn.Unflatten(1, (2, 3))", "nn.Unflatten(-1, (2, -1))"], "x: normal 4 6"),
         *each(["nn.PixelShuffle(2)"], "x: normal 2 8 3 4"),
         *each(["nn.PixelUnshuffle(2)"], "x: normal 2 3 4 6"),
-        *each(["nn.ZeroPad2d(1)", "nn.ZeroPad2d((1, 0, 2, 3))", "nn.ConstantPad2d(1, 3.5)"], "x: normal 2 3 4 5"),
+        *each(
+            ["nn.ZeroPad2d(1)", "nn.ZeroPad2d((1, 0, 2, 3))", "nn.ConstantPad2d(1, 3.5)"], "x: normal 2 3 4 5"
+        ),
         *each(
             ["nn.ReflectionPad2d(2)", "nn.ReplicationPad2d((1, 0, 2, 3))", "nn.CircularPad2d(1)"],
             "x: normal 2 3 4 5",
@@ -160,7 +176,10 @@ def _shapes() -> list[Case]:
             K=6,
         ),
         *each(
-            ["nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2))"], "x: normal 7 6", "x: normal 6", K=12
+            ["nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2))"],
+            "x: normal 7 6",
+            "x: normal 6",
+            K=12,
         ),
         *each(
             [
@@ -214,7 +233,9 @@ def _losses() -> list[Case]:
     cases = []
     for name, specs in pairs.items():
         for option in ["", *(o for o in options.get(name, []) if "weight" not in o)]:
-            texts = [f"nn.{name}({', '.join(p for p in (option, 'reduction=' + r) if p)})" for r in reductions]
+            texts = [
+                f"nn.{name}({', '.join(p for p in (option, 'reduction=' + r) if p)})" for r in reductions
+            ]
             if name == "KLDivLoss":
                 texts.append("nn.KLDivLoss(reduction='batchmean')")
             cases += each(texts, *specs, K=20, special=name not in ("BCELoss", "MultiLabelMarginLoss"))

@@ -71,7 +71,9 @@ def run(library: str, text: str, dtype: str, missing) -> list[np.ndarray]:
 
     def closure():
         optimizer.zero_grad()
-        loss = sum(((p - g) ** 2).sum() + 0.1 * (p * p * p * p).sum() for p, g in zip(parameters, goals, strict=True))
+        loss = sum(
+            ((p - g) ** 2).sum() + 0.1 * (p * p * p * p).sum() for p, g in zip(parameters, goals, strict=True)
+        )
         loss.backward()
         return loss
 

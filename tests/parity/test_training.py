@@ -39,7 +39,9 @@ def model(library: str, name: str, dtype: str, state: dict[str, np.ndarray] | No
     if dtype == "float64":
         result.double()
     if state is not None:
-        result.load_state_dict({k: names["torch"].tensor(v.tolist(), dtype=_dtype(names, v)) for k, v in state.items()})
+        result.load_state_dict(
+            {k: names["torch"].tensor(v.tolist(), dtype=_dtype(names, v)) for k, v in state.items()}
+        )
     return result
 
 
@@ -65,7 +67,9 @@ def curve(library: str, name: str, optimizer: str, loss: str, dtype: str, state)
     with pynet.conv_algorithm("direct"):
         for _ in range(STEPS):
             labels = rng.integers(0, 10, 16)
-            images = (centres[labels] + 0.7 * rng.standard_normal((16, 1, 8, 8))).astype(np.float32).astype(dtype)
+            images = (
+                (centres[labels] + 0.7 * rng.standard_normal((16, 1, 8, 8))).astype(np.float32).astype(dtype)
+            )
             y = net(torch.from_numpy(images))
             value = eval(loss, {**names, "y": y, "t": torch.from_numpy(labels)})
             o.zero_grad()
@@ -107,4 +111,6 @@ def test_state_dicts_go_both_ways(name, dtype):
         net.eval()
     got = to_array(ours(pynet.from_numpy(x)))
     want = to_array(theirs(libraries("torch")["torch"].from_numpy(x)))
-    np.testing.assert_allclose(got, want, rtol=1e-4 if dtype == "float32" else 1e-9, atol=1e-5 if dtype == "float32" else 1e-11)
+    np.testing.assert_allclose(
+        got, want, rtol=1e-4 if dtype == "float32" else 1e-9, atol=1e-5 if dtype == "float32" else 1e-11
+    )

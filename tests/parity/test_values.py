@@ -68,7 +68,9 @@ def _as_single(state):
     """Parameters rounded to float32, so that either precision begins with the same numbers."""
     if state is None:
         return None
-    return {k: v.astype(np.float32).astype(np.float64) if v.dtype.kind == "f" else v for k, v in state.items()}
+    return {
+        k: v.astype(np.float32).astype(np.float64) if v.dtype.kind == "f" else v for k, v in state.items()
+    }
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
