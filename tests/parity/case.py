@@ -24,14 +24,13 @@ OPERATORS = {"//": "__floordiv__", "%": "__mod__", "+x": "__pos__"}
 class Case:
     """`inputs` says how each is drawn (see `draw`); K is the length of the longest sum behind one result.
 
-    `special` asks also for NaN and infinities in the first input. `gradients` is for results without any.
+    `special` asks also for NaN and infinities in the first input.
     """
 
     text: str
     inputs: dict[str, str] = field(default_factory=dict)
     K: int = 1
     special: bool = True
-    gradients: bool = True
 
     def __str__(self) -> str:
         shapes = ", ".join(f"{name}: {spec}" for name, spec in self.inputs.items())
@@ -146,22 +145,21 @@ def evaluate(
     outputs = flat(result)
     for i, out in enumerate(outputs):
         found[f"result {i}"] = to_array(out).copy()
-    if case.gradients:
-        starts = [o for o in outputs if getattr(o, "requires_grad", False)]
-        total = None
-        for out in starts:
-            w = weights(tuple(out.shape), to_array(out).dtype)
-            w = pynet.from_numpy(w) if library == "pynet" else _torch_tensor(w)
-            part = (out * w).sum()
-            total = part if total is None else total + part
-        if total is not None:
-            total.backward()
-            leaves = list(given.items())
-            if module is not None:
-                leaves += list(module.named_parameters())
-            for name, leaf in leaves:
-                if leaf.grad is not None:
-                    found[f"gradient of {name}"] = to_array(leaf.grad).copy()
+    starts = [o for o in outputs if getattr(o, "requires_grad", False)]
+    total = None
+    for out in starts:
+        w = weights(tuple(out.shape), to_array(out).dtype)
+        w = pynet.from_numpy(w) if library == "pynet" else _torch_tensor(w)
+        part = (out * w).sum()
+        total = part if total is None else total + part
+    if total is not None:
+        total.backward()
+        leaves = list(given.items())
+        if module is not None:
+            leaves += list(module.named_parameters())
+        for name, leaf in leaves:
+            if leaf.grad is not None:
+                found[f"gradient of {name}"] = to_array(leaf.grad).copy()
     if module is not None:
         for name, buffer in module.named_buffers():
             found[f"buffer {name}"] = to_array(buffer).copy()
