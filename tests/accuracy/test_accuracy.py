@@ -33,6 +33,7 @@ def test_every_4001st_number(program, function):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("function", sweep.FUNCTIONS)
 def test_all_numbers(program, function):
     for row in sweep.run(program, function, 1):
