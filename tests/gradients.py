@@ -84,6 +84,38 @@ FUNCTIONS: dict[str, Entry] = {
     "index_select": ("ops.index_select(x, 1, y)", "x: normal {N} {C}; y: labels 5 < {C}"),
 }  # fmt: skip
 FUNCTIONS.pop("permute_all")
+FUNCTIONS |= {
+    **each("floor ceil round trunc sign", "ops.@(x)", "x: distinct {N} {C}"),
+    **each("tril triu", "ops.@(x)", ROWS),
+    **each("mv", "ops.@(x, y)", "x: normal {N} {C}; y: normal {C}"),
+    **each("dot", "ops.@(x, y)", "x: normal {C}; y: normal {C}"),
+    **each("outer", "ops.@(x, y)", "x: normal {C}; y: normal {L}"),
+    **each("bmm", "ops.@(x, y)", "x: normal {N} {C} {L}; y: normal {N} {L} {H}"),
+    "conv1d": ("ops.conv1d(x, w, b, 1, 1)", ANY + "; w: normal {F} {C} 2; b: normal {F}"),
+    "conv_transpose2d": (
+        "ops.conv_transpose2d(x, w, b, 2, 1)",
+        MAPS + "; w: normal {C} {F} 3 3; b: normal {F}",
+    ),
+    "unfold": ("ops.unfold(x, 2)", MAPS),
+    "masked_fill": ("ops.masked_fill(x, x > 0, 1.0)", ROWS),
+    "narrow": ("ops.narrow(x, 1, 0, 2)", ROWS),
+}
+
+# Held to central differences in the tests of their families.
+CHECKED_BESIDE = set(
+    """
+    adaptive_avg_pool1d adaptive_max_pool1d adaptive_max_pool2d alpha_dropout avg_pool1d bilinear broadcast_to
+    conv_transpose1d cuda diag diagonal drop_path dropout1d dropout2d embedding expand_as fold index_add interpolate
+    lp_pool1d masked_select max_pool1d max_unpool1d max_unpool2d meshgrid movedim pixel_shuffle pixel_unshuffle
+    remainder repeat repeat_interleave scatter scatter_add select threshold tile type_as view_as
+    nn.AdaptiveAvgPool1d nn.AdaptiveMaxPool1d nn.AdaptiveMaxPool2d nn.AlphaDropout nn.AvgPool1d nn.Bilinear
+    nn.CircularPad1d nn.CircularPad2d nn.ConstantPad1d nn.ConstantPad2d nn.Conv1d nn.ConvTranspose1d nn.ConvTranspose2d
+    nn.DropPath nn.Dropout1d nn.Embedding nn.Fold nn.GLU nn.Hardshrink nn.LPPool1d nn.LPPool2d nn.MaxPool1d
+    nn.MaxUnpool1d nn.MaxUnpool2d nn.PixelShuffle nn.PixelUnshuffle nn.ReflectionPad1d nn.ReflectionPad2d
+    nn.ReplicationPad1d nn.ReplicationPad2d nn.Softmax2d nn.Softshrink nn.Threshold nn.Unfold nn.Upsample
+    nn.UpsamplingBilinear2d nn.UpsamplingNearest2d nn.ZeroPad1d nn.ZeroPad2d
+    """.split()  # noqa: SIM905
+)
 
 # Results that are whole numbers, truth values, new, random, or written in place; and what is no operation.
 NO_GRADIENT = set(
@@ -172,3 +204,9 @@ MODULES: dict[str, Entry] = {
     "Sequential": ("nn.Sequential(nn.Linear({C}, {F}), nn.Tanh(), nn.Linear({F}, 2))", ROWS),
 }  # fmt: skip
 CONTAINERS = {"Module", "ModuleDict", "ModuleList", "Parameter", "ParameterList", "ParameterDict"}
+NO_GRADIENT |= set(
+    """
+    bernoulli bincount booleans count_nonzero floor_divide integers isclose isfinite isinf logical_and logical_not
+    logical_or logical_xor multinomial nonzero normal same unique
+    """.split()  # noqa: SIM905
+)
