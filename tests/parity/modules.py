@@ -131,7 +131,7 @@ ACTIVATIONS = [
     "RReLU(0.1, 0.4).eval()", "ELU()", "ELU(0.5)", "SELU()", "CELU()", "CELU(0.7)", "GELU()", "GELU('tanh')",
     "SiLU()", "Mish()", "Sigmoid()", "Tanh()", "Softplus()", "Softplus(2.0, 3.0)", "Softsign()", "Hardtanh()",
     "Hardtanh(-0.5, 2.0)", "Hardsigmoid()", "Hardswish()", "Softmax(1)", "Softmax(-1)", "LogSoftmax(0)",
-    "LogSoftmax(-1)", "Softmax2d()", "LogSigmoid()", "Tanhshrink()", "Softshrink()", "Hardshrink()", "Softmin(1)",
+    "LogSoftmax(-1)", "LogSigmoid()", "Tanhshrink()", "Softshrink()", "Hardshrink()", "Softmin(1)",
     "Threshold(0.1, 2.0)", "GLU()", "Identity()", "Dropout(0.5).eval()", "Dropout(0.0)",
 ]  # fmt: skip
 
@@ -139,7 +139,7 @@ ACTIVATIONS = [
 def _activations() -> list[Case]:
     return [
         *each([f"nn.{a}" for a in ACTIVATIONS], "x: wide 2 3 5 6", "x: wide 7 4", "x: wide 3 1 70", K=8),
-        *each(["nn.Dropout2d(0.5).eval()"], "x: wide 2 3 5 6", "x: wide 3 1 70"),
+        *each(["nn.Dropout2d(0.5).eval()", "nn.Softmax2d()"], "x: wide 2 3 5 6", "x: wide 3 1 70"),
         *each(["nn.PReLU(3)", "nn.PReLU(3, 0.1)"], "x: wide 2 3 5 6", "x: wide 7 3", K=60),
     ]
 
