@@ -28,15 +28,6 @@ int64_t blocks_of(const GroupNorm& s) {
     return maximum(1, minimum(minimum(s.N, kMostBlocks), s.N * s.rows * s.C / kBlockFloats));
 }
 
-// visit(channel, Count<vectors>, lanes) for blocks of channels; of one vector, some lanes may count only.
-template <class Visit>
-PYNET_INLINE void for_blocks(int64_t C, Visit visit) {
-    int64_t c = 0;
-    for (; c + 4 * kLanes <= C; c += 4 * kLanes) visit(c, Count<4>{}, int64_t{kLanes});
-    for (; c + kLanes <= C; c += kLanes) visit(c, Count<1>{}, int64_t{kLanes});
-    if (c < C) visit(c, Count<1>{}, C - c);
-}
-
 // sums[k][c]: the sum over the first rows of a sample of what value(offset, channel, lanes, v) writes to v[k].
 template <int kSums, class Value>
 PYNET_INLINE void sum_channels(int64_t C, int64_t rows, float* const (&sums)[kSums], Value value) {
