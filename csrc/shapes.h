@@ -29,6 +29,7 @@ enum class Curve : int {
     threshold,
 };
 enum class Reduction : int { none, mean, sum };
+enum class ReduceOp : int { sum, product, largest, smallest };
 enum class UnaryOp : int { negative, exp, log, sqrt, abs, square, reciprocal, sin, cos };
 enum class BinaryOp : int { add, subtract, multiply, divide, maximum, minimum, power };
 
@@ -232,7 +233,7 @@ struct Broadcast {
 };
 
 // x (outer, reduced, inner) -> out (outer, inner).
-struct SumShape {
+struct ReduceShape {
     int64_t outer, reduced, inner;
 };
 

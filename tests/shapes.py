@@ -57,6 +57,10 @@ CONV_CASES = [
     ConvCase(2, 33, 11, 12, 33, 5, 5, (2, 2), (2, 2), groups=33),
     ConvCase(2, 18, 8, 9, 18, 7, 7, padding=(3, 3), groups=18),
     ConvCase(2, 18, 7, 9, 18, 2, 2, padding=(1, 0), groups=18),
+    ConvCase(2, 24, 9, 7, 24, 3, 3, padding=(1, 1), groups=3),  # a pixel's inputs in one vector
+    ConvCase(2, 20, 7, 12, 20, 3, 3, (2, 2), (1, 1), groups=5),
+    ConvCase(1, 8, 6, 5, 24, 3, 3, padding=(1, 1), groups=4),
+    ConvCase(1, 64, 6, 9, 16, 5, 5, padding=(2, 2), groups=8),  # and in four
     ConvCase(2, 6, 9, 33, 6, 3, 3, (1, 2), (1, 1), groups=6),
     ConvCase(2, 16, 13, 14, 16, 3, 3, (3, 3), (1, 1), groups=16),
     ConvCase(2, 40, 122, 121, 40, 3, 3, padding=(1, 1), groups=40),  # large enough to fetch rows ahead

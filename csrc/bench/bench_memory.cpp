@@ -97,10 +97,10 @@ void binary(benchmark::State& state) {
 
 void sum(benchmark::State& state) {
     const Buffer x(kCount), out(kCount);
-    const SumShape all{1, kCount, 1}, columns{1, kRows, kC};
-    const SumShape& s = state.range(1) ? columns : all;
-    measure(state, 4.0 * kCount, kernels().sum_workspace(s),
-            [&](const Context& context) { kernels().sum(context, s, x.data(), out.data()); });
+    const ReduceShape all{1, kCount, 1}, columns{1, kRows, kC};
+    const ReduceShape& s = state.range(1) ? columns : all;
+    measure(state, 4.0 * kCount, kernels().reduce_workspace(s),
+            [&](const Context& context) { kernels().reduce(context, s, x.data(), out.data(), ReduceOp::sum); });
 }
 
 void sum_rows(benchmark::State& state) {

@@ -143,25 +143,25 @@ void accumulate(const py::array& a_in, const py::array& b_in) {
     run_binary(same_strides(a, b) ? flat(a.size(), false) : broadcast_of(a, b, a), a, b, a, BinaryOp::add);
 }
 
-// --- sums ---
+// --- reductions ---
 
-// Sums a dense x over the flags that are set, one run of neighbouring axes in memory at a time, innermost first.
+// Reduces a dense x over the flags that are set, one run of neighbouring axes in memory at a time, innermost first.
 // `sizes` and `reduced` are in memory order, without unit axes.
-py::array sum_groups(py::array x, Sizes sizes, std::vector<bool> reduced, int64_t count) {
+py::array reduce_groups(py::array x, Sizes sizes, std::vector<bool> reduced, int64_t count, ReduceOp op) {
     for (;;) {
         size_t end = sizes.size();
         while (end > 0 && !reduced[end - 1]) --end;
         if (end == 0) return x;
         size_t begin = end;
         while (begin > 0 && reduced[begin - 1]) --begin;
-        SumShape s{1, 1, 1};
+        ReduceShape s{1, 1, 1};
         for (size_t i = 0; i < begin; ++i) s.outer *= sizes[i];
         for (size_t i = begin; i < end; ++i) s.reduced *= sizes[i];
         for (size_t i = end; i < sizes.size(); ++i) s.inner *= sizes[i];
         py::array out = new_array({s.outer * s.inner});
         call(
-            static_cast<double>(count) * 0.5, [&](int) { return kernels().sum_workspace(s); },
-            [&](const Context& context) { kernels().sum(context, s, floats(x), mutable_floats(out)); });
+            static_cast<double>(count) * 0.5, [&](int) { return kernels().reduce_workspace(s); },
+            [&](const Context& context) { kernels().reduce(context, s, floats(x), mutable_floats(out), op); });
         x = out;
         count = s.outer * s.inner;
         sizes.erase(sizes.begin() + static_cast<int64_t>(begin), sizes.begin() + static_cast<int64_t>(end));
@@ -169,14 +169,14 @@ py::array sum_groups(py::array x, Sizes sizes, std::vector<bool> reduced, int64_
     }
 }
 
-std::vector<bool> reduced_axes(const Sizes& axes, int rank) {
+std::vector<bool> reduced_axes(const std::string& name, const Sizes& axes, int rank) {
     std::vector<bool> reduced(static_cast<size_t>(rank));
     for (const int64_t axis : axes) {
         if (axis < -rank || axis >= rank)
-            throw py::index_error("sum: axis " + std::to_string(axis) + " is out of range for " + std::to_string(rank) +
-                                  " axes");
+            throw py::index_error(name + ": axis " + std::to_string(axis) + " is out of range for " +
+                                  std::to_string(rank) + " axes");
         const size_t at = static_cast<size_t>(axis < 0 ? axis + rank : axis);
-        require(!reduced[at], "sum: axis " + std::to_string(axis) + " is named twice");
+        require(!reduced[at], name + ": axis " + std::to_string(axis) + " is named twice");
         reduced[at] = true;
     }
     return reduced;
@@ -194,10 +194,10 @@ py::array viewed(const py::array& data, const Sizes& shape, const AxisList& memo
     return py::array(py::dtype::of<float>(), shape, strides, data.data(), data);
 }
 
-py::array sum(const py::array& x_in, const Sizes& axes, bool keepdims) {
-    const py::array x = input_any_order(x_in, "sum: x");
+py::array reduce(const std::string& name, ReduceOp op, const py::array& x_in, const Sizes& axes, bool keepdims) {
+    const py::array x = input_any_order(x_in, name.c_str());
     const int rank = rank_of(x);
-    const std::vector<bool> reduced = reduced_axes(axes, rank);
+    const std::vector<bool> reduced = reduced_axes(name, axes, rank);
     AxisList order(static_cast<size_t>(rank)), kept;  // `kept`: the result's axes in memory order
     for (int i = 0; i < rank; ++i) order[static_cast<size_t>(i)] = i;
     // Unit axes have arbitrary strides: they go first, where they do not come between others.
@@ -220,9 +220,9 @@ py::array sum(const py::array& x_in, const Sizes& axes, bool keepdims) {
         sizes.push_back(x.shape(axis));
         flags.push_back(gone);
     }
-    const py::array sums = sum_groups(x, sizes, flags, x.size());
-    const py::array seen = viewed(sums, shape, kept);
-    if (sums.ptr() != x.ptr() && is_dense(seen, Order::c)) return seen;
+    const py::array results = reduce_groups(x, sizes, flags, x.size(), op);
+    const py::array seen = viewed(results, shape, kept);
+    if (results.ptr() != x.ptr() && is_dense(seen, Order::c)) return seen;
     const py::array out = new_array(shape);
     py::module_::import("numpy").attr("copyto")(out, seen);
     return out;
@@ -252,7 +252,15 @@ void bind_elementwise(Module& m) {
     BINARY(minimum);
     BINARY(power);
 #undef BINARY
-    m.def("sum", &sum);
+#define REDUCE(name, op)                                                    \
+    m.def(#name, [](const py::array& x, const Sizes& axes, bool keepdims) { \
+        return reduce(#name, ReduceOp::op, x, axes, keepdims);              \
+    })
+    REDUCE(sum, sum);
+    REDUCE(prod, product);
+    REDUCE(amax, largest);
+    REDUCE(amin, smallest);
+#undef REDUCE
     m.def("accumulate", &accumulate);
 }
 

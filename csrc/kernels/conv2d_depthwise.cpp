@@ -250,10 +250,12 @@ void run_gather(const Context& context, const Conv2d& c) {
 
 bool can(const Conv2d& c) { return c.shape.groups > 1; }
 
-// Wider groups give the direct algorithm enough to do.
+// Wider groups give the direct algorithm enough to do; so do fewer where neighbouring pixels share no columns, and for
+// weight gradients.
 bool prefer(const Conv2d& c) {
     const int64_t Cg = c.shape.Cg(), Fg = c.shape.Fg();
-    return Cg * Fg == 1 || (maximum(Cg, Fg) <= kLanes / 2 && Cg * Fg <= 40);
+    const bool shared = c.shape.stride_w == 1 && c.pass != ConvPass::backward_weight;
+    return Cg * Fg == 1 || (maximum(Cg, Fg) <= kLanes / 2 && Cg * Fg <= (shared ? 64 : 40));
 }
 
 size_t workspace(const Conv2d& c, int threads) {

@@ -15,6 +15,17 @@ int64_t most_source_rows(const View& v, int64_t rows) {
     return minimum(v.SH, v.backward ? (rows - 1 + reach) / v.stride_h + 2 : (rows - 1) * v.stride_h + reach + 1);
 }
 
+// Lane l of the result is lane from[l] of v.
+PYNET_INLINE vfloat permute(vfloat v, vint from) {
+#ifdef __clang__
+    vfloat result;
+    for (int l = 0; l < kLanes; ++l) result[l] = v[from[l]];
+    return result;
+#else
+    return __builtin_shuffle(v, from);
+#endif
+}
+
 }  // namespace
 
 View view_of(const Conv2d& c) {
@@ -72,6 +83,18 @@ Bands bands_of(const View& v, bool weights) {
 
 void spread_rows(const View& v, const float* image, int64_t channel, int64_t y0, int64_t y1, float* to) {
     const int64_t group0 = channel / v.Dg, segments = minimum(v.groups - 1, (channel + kLanes - 1) / v.Dg) - group0 + 1;
+    if (segments * v.Sg <= kLanes) {  // all that a pixel gives lies in one vector
+        vint first;
+        for (int64_t l = 0; l < kLanes; ++l)
+            first[l] = static_cast<int32_t>(minimum(segments - 1, (channel + l) / v.Dg - group0) * v.Sg);
+        for (int64_t y = y0; y < y1; ++y)
+            for (int64_t c = 0; c < v.Sg; ++c) {
+                const float* from = image + y * v.SW * v.SC + group0 * v.Sg;
+                for (int64_t x = 0; x < v.SW; ++x, from += v.SC, to += kLanes)
+                    store(to, permute(load_lanes(from, segments * v.Sg), first + static_cast<int32_t>(c)));
+            }
+        return;
+    }
     vint from_here[kLanes];  // the lanes of a segment and of all behind it
     for (int64_t s = 1; s < segments; ++s)
         from_here[s] = lane_numbers() >= static_cast<int32_t>((group0 + s) * v.Dg - channel);

@@ -18,6 +18,15 @@ PYNET_INLINE void for_row(int64_t C, Visit visit) {
     if (c < C) visit(c, C - c);
 }
 
+// visit(column, Count<vectors>, lanes that count) over one row, several vectors at a time.
+template <class Visit>
+PYNET_INLINE void for_blocks(int64_t C, Visit visit) {
+    int64_t c = 0;
+    for (; c + 4 * kLanes <= C; c += 4 * kLanes) visit(c, Count<4>{}, int64_t{kLanes});
+    for (; c + kLanes <= C; c += kLanes) visit(c, Count<1>{}, int64_t{kLanes});
+    if (c < C) visit(c, Count<1>{}, C - c);
+}
+
 // n lanes of p; the others are `fill`.
 PYNET_INLINE vfloat load_filled(const float* p, int64_t n, float fill) {
     return n >= kLanes ? load(p) : select(lane_numbers() < static_cast<int32_t>(n), load_partial(p, n), splat(fill));

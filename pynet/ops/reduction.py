@@ -1,6 +1,6 @@
 """Sums, means, extrema and other reductions over axes.
 
-Sums of floats run on the backend, in an order that does not depend on the thread count; extrema on NumPy.
+Those of floats run on the backend, in an order that does not depend on the thread count; positions on NumPy.
 """
 
 from __future__ import annotations
@@ -178,8 +178,9 @@ def logsumexp(x: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
 
 
 def _prod_forward(x: Array, over: tuple[int, ...], keepdim: bool) -> tuple[Array, tuple]:
-    dtype = x.dtype if x.dtype.kind == "f" else np.int64
-    return np.asarray(np.prod(x, axis=over, keepdims=keepdim, dtype=dtype)), (x,)
+    if x.dtype.kind != "f":
+        return np.asarray(x.prod(axis=over, keepdims=keepdim, dtype=np.int64)), (x,)
+    return backend(x).prod(x, over, keepdim), (x,)
 
 
 def _prod_backward(dout: Array, saved: tuple, needs: tuple, over: tuple[int, ...], keepdim: bool) -> tuple:
@@ -209,8 +210,14 @@ def prod(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
 # --- extrema --------------------------------------------------------------------------------------
 
 
+def _extremes(x: Array, over: tuple[int, ...], keepdim: bool, largest: bool) -> Array:
+    if x.dtype.kind != "f":
+        return np.asarray((np.max if largest else np.min)(x, axis=over, keepdims=keepdim))
+    return (backend(x).amax if largest else backend(x).amin)(x, over, keepdim)
+
+
 def _extremum_forward(x: Array, over: tuple[int, ...], keepdim: bool, largest: bool) -> tuple[Array, tuple]:
-    out = np.asarray((np.max if largest else np.min)(x, axis=over, keepdims=keepdim))
+    out = _extremes(x, over, keepdim, largest)
     return out, (x, out)
 
 
@@ -229,7 +236,7 @@ EXTREMUM = Operation("extremum", _extremum_forward, _extremum_backward)
 
 def _pick_forward(x: Array, dim: int, keepdim: bool, largest: bool) -> tuple[tuple[Array, Array], tuple]:
     indices = np.asarray((np.argmax if largest else np.argmin)(x, axis=dim, keepdims=True))
-    values = np.take_along_axis(x, indices, dim) if x.ndim else x.copy()
+    values = _extremes(x, (dim,) if x.ndim else (), True, largest)
     saved = (indices, x.shape)
     if not keepdim and x.ndim:
         values, indices = values.squeeze(dim), indices.squeeze(dim)

@@ -108,6 +108,24 @@ def sum(x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
 
 
 @np.errstate(all="ignore")
+def prod(x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
+    """Multiply the values of x over axes; as `sum`."""
+    return np.asarray(np.prod(x, axis=axes, keepdims=keepdims, dtype=x.dtype))
+
+
+@np.errstate(all="ignore")
+def amax(x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
+    """Return the largest values of x over axes: NaN wins, of nothing -inf; as `sum`."""
+    return np.asarray(np.max(x, axis=axes, keepdims=keepdims, initial=-np.inf))
+
+
+@np.errstate(all="ignore")
+def amin(x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
+    """Return the smallest values of x over axes: NaN wins, of nothing inf; as `sum`."""
+    return np.asarray(np.min(x, axis=axes, keepdims=keepdims, initial=np.inf))
+
+
+@np.errstate(all="ignore")
 def accumulate(a: np.ndarray, b: np.ndarray) -> None:
     """Add b to a in place; they have one shape."""
     np.add(a, b, out=a)

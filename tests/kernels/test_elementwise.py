@@ -226,12 +226,56 @@ def test_sum_keeps_nan_where_it_is(isa):
     assert np.flatnonzero(np.isnan(_core.sum(x, (1,), False))).tolist() == [7]
 
 
+def check_reduction(name: str, x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
+    got = getattr(_core, name)(x, axes, keepdims)
+    want = getattr(reference, name)(x.astype(np.float64), axes, keepdims)
+    assert got.shape == want.shape
+    assert got.flags.c_contiguous and got.flags.writeable and not np.shares_memory(got, x)
+    terms = math.prod(x.shape[i] for i in axes)
+    np.testing.assert_allclose(got, want, rtol=EPS * terms if name == "prod" else 0)
+    return got
+
+
+@pytest.mark.parametrize("axes", ALL_AXES, ids=str)
+@pytest.mark.parametrize("order", ["c", "nhwc"])
+@pytest.mark.parametrize("name", ["prod", "amax", "amin"])
+@pytest.mark.parametrize("shape", [(3, 5, 7, 9), (4, 64, 9, 8), (0, 3, 2, 2)], ids=str)
+def test_reductions_of_maps(isa, same_bits, name, shape, order, axes):
+    x = normal(shape) if name != "prod" else np.exp(normal(shape) / 16)
+    x = nhwc(x) if order == "nhwc" else x
+    for keepdims in (False, True):
+        same_bits(lambda keepdims=keepdims: check_reduction(name, x, axes, keepdims))
+
+
+@pytest.mark.parametrize("columns", [1, 3, 16, 17, 63, 64, 65, 257, 5000])
+@pytest.mark.parametrize("rows", [1, 2, 9, 100, 6000])
+@pytest.mark.parametrize("name", ["amax", "amin"])
+def test_extrema_of_matrices(isa, same_bits, name, rows, columns):
+    x = normal((rows, min(columns, 5000 if rows <= 100 else 65)))
+    for axes in ((0,), (1,), (0, 1)):
+        same_bits(lambda axes=axes: check_reduction(name, x, axes, False))
+
+
+@pytest.mark.parametrize("name", ["prod", "amax", "amin"])
+@pytest.mark.parametrize("shape", [(40, 21), (3000, 64), (300, 5), (20, 700)])
+def test_reductions_keep_nan_where_it_is(isa, name, shape):
+    reduce = getattr(_core, name)
+    for place in ((0, 0), (7, 3), (shape[0] - 1, shape[1] - 1)):
+        x = np.ones(shape, np.float32)
+        x[place] = np.nan
+        assert np.flatnonzero(np.isnan(reduce(x, (0,), False))).tolist() == [place[1]]
+        assert np.flatnonzero(np.isnan(reduce(x, (1,), False))).tolist() == [place[0]]
+        assert np.isnan(reduce(x, (0, 1), False))
+
+
 def test_sum_errors():
     x = normal((2, 3))
     with pytest.raises(IndexError, match="axis 2 is out of range for 2 axes"):
         _core.sum(x, (2,), False)
     with pytest.raises(ValueError, match="axis -1 is named twice"):
         _core.sum(x, (1, -1), False)
+    with pytest.raises(IndexError, match="amax: axis 2 is out of range"):
+        _core.amax(x, (2,), False)
 
 
 # --- in place ---

@@ -12,6 +12,7 @@ EPS = np.finfo(np.float32).eps
 SHAPES = [
     (1, 1, 3, 1, 1), (2, 6, 4, 5, 3), (3, 16, 3, 3, 4), (2, 17, 5, 2, 17), (5, 15, 2, 2, 1),
     (70, 33, 1, 1, 1), (130, 8, 1, 1, 2), (2, 64, 9, 7, 8), (1, 20, 6, 6, 5), (4, 96, 3, 3, 96),
+    (2, 20, 40, 33, 5), (1, 70, 30, 30, 1), (3, 300, 1, 1, 3), (9, 4099, 1, 1, 1),
 ]  # fmt: skip
 
 
@@ -47,6 +48,25 @@ def test_a_far_mean_costs_no_accuracy(isa, rng):
     np.testing.assert_allclose(mean, wide.mean(2), rtol=8 * EPS)
     # The variance is off by the square of what the mean is off by.
     np.testing.assert_allclose(rstd, 1 / wide.std(2), rtol=1e-5)
+
+
+def test_a_head_unlike_the_rest_costs_no_accuracy(isa, rng):
+    x = rng.standard_normal((1, 8, 128, 64)).astype(np.float32)
+    x[:, :, :2] += 1e4  # less than what the shift is taken from
+    mean, rstd = _core.group_norm_forward(x, 4, None, None, 0.0)[1:]
+    wide = x.astype(np.float64).reshape(1, 4, -1)
+    np.testing.assert_allclose(mean, wide.mean(2), rtol=1e-5)
+    np.testing.assert_allclose(rstd, 1 / wide.std(2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 20, 5, 5), (3, 40, 1, 1)])
+def test_nan_stays_in_its_group(isa, rng, shape):
+    x = rng.standard_normal(shape).astype(np.float32)
+    x[1, 3, 0, 0] = np.nan
+    out = _core.group_norm_forward(x, 2, None, None, 1e-5)[0]
+    lost = np.zeros(shape, bool)
+    lost[1, : shape[1] // 2] = True
+    np.testing.assert_array_equal(np.isnan(out), lost)
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 2, 2), (2, 4, 0, 3)])

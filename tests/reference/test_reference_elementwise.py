@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import warnings
@@ -110,6 +111,23 @@ def test_sum(rng, axes, keepdims):
 def test_sum_of_nothing_and_of_float32():
     np.testing.assert_array_equal(reference.sum(np.ones((0, 3)), (0,), False), np.zeros(3))
     assert reference.sum(np.ones((2, 3), np.float32), (0, 1), False).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("name", "combine", "nothing"), [("prod", operator.mul, 1), ("amax", max, -np.inf), ("amin", min, np.inf)]
+)
+def test_other_reductions(rng, name, combine, nothing):
+    x = to_nhwc(rng.standard_normal((2, 3, 4, 5)))
+    reduce = getattr(reference, name)
+    for axes, rest in (((), (2, 3, 4, 5)), ((0, 2), (3, 5)), ((-1,), (2, 3, 4)), ((0, 1, 2, 3), ())):
+        out = reduce(x, axes, False)
+        assert out.shape == rest and out.dtype == x.dtype and not np.shares_memory(out, x)
+        rows = np.moveaxis(x, axes, range(len(axes))).reshape(-1, out.size)
+        want = [functools.reduce(combine, column) for column in rows.T.tolist()]
+        np.testing.assert_allclose(out.ravel(), want, rtol=1e-12)
+        assert reduce(x, axes, True).ndim == 4
+    np.testing.assert_array_equal(reduce(np.ones((0, 2)), (0,), False), [nothing, nothing])
+    assert np.isnan(reduce(np.array([1.0, np.nan, 2.0]), (0,), False))
 
 
 def test_accumulate_writes_in_place():
