@@ -553,7 +553,7 @@ def test_other_refused_data():
         pynet.tensor(2**64)
     with pytest.raises(OverflowError):
         pynet.tensor([1, 2**63])
-    with pytest.raises(ValueError, match="inhomogeneous"):
+    with pytest.raises(ValueError, match="the rows have different lengths"):
         pynet.tensor([[1.0], [1.0, 2.0]])
     with pytest.raises(TypeError, match="expected an ndarray"):
         pynet.from_numpy([1.0])

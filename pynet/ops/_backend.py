@@ -61,10 +61,10 @@ def tensor_of(value: Any) -> Tensor:
 
 
 def require_floats(name: str, **operands: Tensor | None) -> None:
-    """TypeError unless all operands are float Tensors of one dtype; None is skipped."""
+    """TypeError unless all operands are float Tensors of one dtype; after the first None is skipped."""
     first = None
-    for argument, t in operands.items():
-        if t is None:
+    for position, (argument, t) in enumerate(operands.items()):
+        if t is None and position:
             continue
         if not isinstance(t, Tensor):
             raise TypeError(
