@@ -16,12 +16,18 @@ def _flat_backward(dout: Array, saved: tuple, needs: tuple, **attributes: Any) -
     return (zeros(dout.shape, dout.dtype),)
 
 
-def _steps(name: str, text: str) -> Callable[[Tensor], Tensor]:
-    function = getattr(np, name)
+def _sign(x: Array) -> Array:
+    return np.subtract(x > 0, x < 0, dtype=x.dtype)
 
+
+def _whole(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """`function` for floats; integers are whole already."""
+    return lambda x: np.asarray(function(x)) if x.dtype.kind == "f" else x.copy(order="K")
+
+
+def _steps(name: str, function: Callable[[Array], Array], text: str) -> Callable[[Tensor], Tensor]:
     def forward(x: Array) -> tuple[Array, tuple]:
-        whole = x.dtype.kind != "f" and name != "sign"
-        return (x.copy(order="K") if whole else np.asarray(function(x))), ()
+        return function(x), ()
 
     operation = Operation(name, forward, _flat_backward)
 
@@ -36,10 +42,10 @@ def _steps(name: str, text: str) -> Callable[[Tensor], Tensor]:
     return apply
 
 
-sign = _steps("sign", "-1, 0 or 1 as x is negative, zero or positive; NaN stays.")
-floor = _steps("floor", "The largest whole number not above x.")
-ceil = _steps("ceil", "The smallest whole number not below x.")
-trunc = _steps("trunc", "x without its fraction.")
+sign = _steps("sign", _sign, "-1, 0 or 1 as x is negative, zero (or NaN) or positive.")
+floor = _steps("floor", _whole(np.floor), "The largest whole number not above x.")
+ceil = _steps("ceil", _whole(np.ceil), "The smallest whole number not below x.")
+trunc = _steps("trunc", _whole(np.trunc), "x without its fraction.")
 
 
 def _round_forward(x: Array, decimals: int) -> tuple[Array, tuple]:
