@@ -29,6 +29,7 @@ NAMES = (
     "conv2d",
     "algorithms",
     "pool2d",
+    "resample",
     "activation",
     "norm",
     "loss",

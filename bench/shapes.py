@@ -74,3 +74,19 @@ NORM_MAPS = ((64, 64, 32, 32), (128, 16, 32, 32), (64, 512, 4, 4), (128, 256))
 
 # (rows, classes)
 LOGITS = ((128, 10), (64, 1000), (4096, 1000))
+
+_MAPS, _TWICE = (16, 64, 28, 28), (16, 64, 56, 56)
+# (label, function, x shape, out shape, its options).
+RESAMPLE = (
+    ("bilinear, twice as large", "interpolate", _MAPS, _TWICE, {"scale_factor": 2, "mode": "bilinear"}),
+    ("nearest, twice as large", "interpolate", _MAPS, _TWICE, {"scale_factor": 2}),
+    (
+        "bilinear, smaller",
+        "interpolate",
+        (16, 3, 256, 256),
+        (16, 3, 224, 224),
+        {"size": 224, "mode": "bilinear"},
+    ),
+    ("reflected edges", "pad", _MAPS, (16, 64, 32, 32), {"pad": (2, 2, 2, 2), "mode": "reflect"}),
+    ("pixel shuffle", "pixel_shuffle", _MAPS, (16, 16, 56, 56), {"upscale_factor": 2}),
+)

@@ -29,7 +29,6 @@ MEASURED_IN = {
     "group_norm": "norm",
     "curve": "activation",
     "reduce": "elementwise",
-    "resample": "pool2d",
 }
 
 
