@@ -142,6 +142,8 @@ FORWARDS = {
     "adaptive rows": lambda m, x: F.adaptive_avg_pool1d(m.conv(x).flatten(2), 5),
     "adaptive max": lambda m, x: F.adaptive_max_pool2d(m.conv(x), 4) * F.adaptive_max_pool2d(m.conv(x), 1),
     "glu and softmin": lambda m, x: F.softmin(F.glu(m.conv(x), 1), 1),
+    "curves": lambda m, x: F.gelu(m.conv(x)) + F.silu(x) * F.hardswish(m.conv(x)) + F.logsigmoid(x),
+    "curves of slices": lambda m, x: F.softplus(x[:, :2], 2.0, 3.0) + F.threshold(x[:, 1:3], 0.1, 2.0),
     "dropped in evaluation": lambda m, x: F.drop_path(F.dropout2d(m.conv(x), 0.5, False), 0.5, False),
     "adaptive": lambda m, x: F.adaptive_avg_pool2d(m.down(x), (3, 2)),
     "mean": lambda m, x: m.down(x).mean((2, 3)),

@@ -77,6 +77,7 @@ std::string shape_text(const Sizes& shape);
 void require_shape(const py::array& a, const Sizes& shape, const Name& name);
 
 Activation activation_of(const std::string& name);
+Curve curve_of(const std::string& name);
 Reduction reduction_of(const std::string& name);
 
 // In place, for activations that the tiles do not fuse.

@@ -2,7 +2,6 @@
 #include "arrays.h"
 
 namespace pynet {
-namespace {
 
 Curve curve_of(const std::string& name) {
     static const std::array<const char*, 16> names{
@@ -15,6 +14,8 @@ Curve curve_of(const std::string& name) {
     }
     throw py::value_error("curve \"" + name + "\" is none of " + known);
 }
+
+namespace {
 
 py::array curve_forward(const py::array& x_in, const std::string& name, float alpha, float beta) {
     const Curve curve = curve_of(name);

@@ -176,6 +176,7 @@ void bind_inference(Module& m) {
     METHOD(add_conv_transpose2d);
     METHOD(add_resample);
     METHOD(add_activation);
+    METHOD(add_curve);
     METHOD(add_unary);
     METHOD(add_binary);
     METHOD(add_softmax);

@@ -47,6 +47,7 @@ public:
                               Pair dilation, int64_t groups, Place out);
     // Matrices as for `resample`.
     void add_resample(Place x, const Sizes& x_shape, const TapArrays& down, const TapArrays& across, Place out);
+    void add_curve(Place x, int64_t count, const std::string& curve, float alpha, float beta, Place out);
     void add_activation(Place x, int64_t count, const std::string& activation, float alpha, Place out);
     void add_unary(const std::string& op, Place x, int64_t count, Place out);
     // Sizes and strides (in elements, not negative) in the memory order of out, which is dense.

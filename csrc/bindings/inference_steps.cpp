@@ -305,6 +305,17 @@ void InferencePlan::add_activation(Place x, int64_t count, const std::string& ac
     });
 }
 
+void InferencePlan::add_curve(Place x, int64_t count, const std::string& curve_name, float alpha, float beta,
+                              Place out) {
+    const Curve curve = curve_of(curve_name);
+    check(x, count);
+    check(out, count);
+    const Kernels& k = kernels_;
+    add(static_cast<double>(count) * 8, [=, &k](const Context& context, Bases bases) {
+        k.curve_forward(context, count, at(bases, x), at(bases, out), curve, alpha, beta);
+    });
+}
+
 void InferencePlan::add_unary(const std::string& name, Place x, int64_t count, Place out) {
     const UnaryOp op = op_of<UnaryOp>(name, {{"negative", UnaryOp::negative},
                                              {"exp", UnaryOp::exp},

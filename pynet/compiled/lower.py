@@ -11,6 +11,7 @@ import numpy as np
 from pynet import _core
 from pynet.compiled.capture import Graph, Node, Value
 from pynet.compiled.memory import Buffer, Operand, Step, axes_in_memory, lay_out
+from pynet.ops.curve import CURVES
 
 _RULES: dict[str, Callable[[Lowering, Node], None]] = {}
 
@@ -275,6 +276,13 @@ def _activation(to: Lowering, node: Node) -> None:
     x, a = _dense_in_some_order(to, node.inputs[0]), node.attributes
     out = to.operands[node.output] = _like(to, x)
     to.add("activation", (x, x.ghost.size, a["activation"], a["alpha"], out), [x], out, node.op, x)
+
+
+@rule(*CURVES)
+def _curve(to: Lowering, node: Node) -> None:
+    x, a = _dense_in_some_order(to, node.inputs[0]), node.attributes
+    out = to.operands[node.output] = _like(to, x)
+    to.add("curve", (x, x.ghost.size, a["curve"], a["alpha"], a["beta"], out), [x], out, a["curve"], x)
 
 
 @rule("negative", "exp", "log", "sqrt", "abs", "square", "reciprocal", "sin", "cos")

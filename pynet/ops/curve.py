@@ -27,12 +27,12 @@ def _apply(name: str, x: Tensor, alpha: float = 0.0, beta: float = 0.0) -> Tenso
     return record(_OPERATIONS[name], (x,), curve=name, alpha=float(alpha), beta=float(beta))
 
 
-_NAMES = (
+CURVES = (
     *("gelu", "gelu_tanh", "silu", "mish", "softplus", "softsign", "selu", "celu"),
     *("hardtanh", "hardsigmoid", "hardswish"),
     *("log_sigmoid", "tanhshrink", "hardshrink", "softshrink", "threshold"),
 )
-_OPERATIONS = {name: Operation(name, _forward, _backward) for name in _NAMES}
+_OPERATIONS = {name: Operation(name, _forward, _backward) for name in CURVES}
 
 
 def _plain(name: str, text: str) -> Callable[..., Tensor]:
