@@ -30,7 +30,6 @@ FUNCTIONS: dict[str, Entry] = {
     **each("divide pow atan2 hypot", "ops.@(x, y)", "x: positive {N} {C} {L}; y: positive {L}"),
     **each("sum mean var std norm logsumexp cumsum prod cumprod flip diff", "ops.@(x, 1)", "x: positive 2 3 {L}"),
     **each("max min amax amin median sort topk", "ops.@(x, 1)", "x: distinct {N} {C} {L}"),
-    **each("flatten permute_all", "ops.flatten(x, 1)", ANY),
     **each("softmax log_softmax softmin normalize", "ops.@(x, dim=1)", ANY),
     **each("cat stack concatenate", "ops.@([x, y, x], 1)", PAIR),
     **each("mse_loss l1_loss smooth_l1_loss huber_loss", "ops.@(x, y)", PAIR),
@@ -82,9 +81,6 @@ FUNCTIONS: dict[str, Entry] = {
     "getitem": ("ops.getitem(x, (slice(None), [0, 1, 0]))", ANY),
     "gather": ("ops.gather(x, 1, y)", "x: normal {N} {C}; y: labels {N} 3 < {C}"),
     "index_select": ("ops.index_select(x, 1, y)", "x: normal {N} {C}; y: labels 5 < {C}"),
-}  # fmt: skip
-FUNCTIONS.pop("permute_all")
-FUNCTIONS |= {
     **each("floor ceil round trunc sign", "ops.@(x)", "x: distinct {N} {C}"),
     **each("tril triu", "ops.@(x)", ROWS),
     **each("mv", "ops.@(x, y)", "x: normal {N} {C}; y: normal {C}"),
@@ -99,23 +95,41 @@ FUNCTIONS |= {
     "unfold": ("ops.unfold(x, 2)", MAPS),
     "masked_fill": ("ops.masked_fill(x, x > 0, 1.0)", ROWS),
     "narrow": ("ops.narrow(x, 1, 0, 2)", ROWS),
-}
-
-# Held to central differences in the tests of their families.
-CHECKED_BESIDE = set(
-    """
-    adaptive_avg_pool1d adaptive_max_pool1d adaptive_max_pool2d alpha_dropout avg_pool1d bilinear broadcast_to
-    conv_transpose1d cuda diag diagonal drop_path dropout1d dropout2d embedding expand_as fold index_add interpolate
-    lp_pool1d masked_select max_pool1d max_unpool1d max_unpool2d meshgrid movedim pixel_shuffle pixel_unshuffle
-    remainder repeat repeat_interleave scatter scatter_add select threshold tile type_as view_as
-    nn.AdaptiveAvgPool1d nn.AdaptiveMaxPool1d nn.AdaptiveMaxPool2d nn.AlphaDropout nn.AvgPool1d nn.Bilinear
-    nn.CircularPad1d nn.CircularPad2d nn.ConstantPad1d nn.ConstantPad2d nn.Conv1d nn.ConvTranspose1d nn.ConvTranspose2d
-    nn.DropPath nn.Dropout1d nn.Embedding nn.Fold nn.GLU nn.Hardshrink nn.LPPool1d nn.LPPool2d nn.MaxPool1d
-    nn.MaxUnpool1d nn.MaxUnpool2d nn.PixelShuffle nn.PixelUnshuffle nn.ReflectionPad1d nn.ReflectionPad2d
-    nn.ReplicationPad1d nn.ReplicationPad2d nn.Softmax2d nn.Softshrink nn.Threshold nn.Unfold nn.Upsample
-    nn.UpsamplingBilinear2d nn.UpsamplingNearest2d nn.ZeroPad1d nn.ZeroPad2d
-    """.split()  # noqa: SIM905
-)
+    "adaptive_avg_pool1d": ("ops.adaptive_avg_pool1d(x, 2)", ANY),
+    "adaptive_max_pool1d": ("ops.adaptive_max_pool1d(x, 2)", "x: distinct {N} {C} {L}"),
+    "adaptive_max_pool2d": ("ops.adaptive_max_pool2d(x, 2)", SPREAD),
+    "avg_pool1d": ("ops.avg_pool1d(x, 2, 1, 1)", ANY),
+    "lp_pool1d": ("ops.lp_pool1d(x, 3, 2, 1)", POSITIVE),
+    "max_pool1d": ("ops.max_pool1d(x, 2, 1)", "x: distinct {N} {C} {L}"),
+    "max_unpool1d": ("ops.max_unpool1d(*ops.max_pool1d(x, 2, return_indices=True), 2)", "x: distinct {N} {C} 4"),
+    "max_unpool2d": ("ops.max_unpool2d(*ops.max_pool2d(x, 2, return_indices=True), 2)", "x: distinct {N} {C} 4 6"),
+    **each("alpha_dropout drop_path", "ops.@(x, 0.4, True)", ROWS),
+    "dropout1d": ("ops.dropout1d(x, 0.4, True)", ANY),
+    "dropout2d": ("ops.dropout2d(x, 0.4, True)", MAPS),
+    "bilinear": ("ops.bilinear(x, y, w, b)", PAIR + "; w: normal {F} {C} {C}; b: normal {F}"),
+    "broadcast_to": ("ops.broadcast_to(x, (3, {N}, {C}))", ROWS),
+    **each("expand_as view_as", "ops.@(x, y)", PAIR),
+    "type_as": ("ops.type_as(x, x) * 2", ROWS),
+    "conv_transpose1d": ("ops.conv_transpose1d(x, w, b, 2, 1)", ANY + "; w: normal {C} {F} 3; b: normal {F}"),
+    "diag": ("ops.diag(x)", "x: normal {C}"),
+    "diagonal": ("ops.diagonal(x)", ROWS),
+    "embedding": ("ops.embedding(y, x)", "x: normal 5 {C}; y: labels {N} {L} < 5"),
+    "fold": ("ops.fold(x, (3, 3), 2)", "x: normal {N} 8 4"),
+    "index_add": ("ops.index_add(x, 1, i, y)", "x: normal {N} {C}; y: normal {N} 3; i: labels 3 < {C}"),
+    **each("scatter scatter_add", "ops.@(x, 1, i, y)", "x: normal {N} {C}; y: normal {N} 1; i: labels {N} 1 < {C}"),
+    "interpolate": ("ops.interpolate(x, scale_factor=2, mode='bilinear')", MAPS),
+    "masked_select": ("ops.masked_select(x, x > 0)", "x: distinct {N} {C}"),
+    "meshgrid": ("ops.meshgrid(x, y, indexing='ij')", "x: normal {C}; y: normal {L}"),
+    "movedim": ("ops.movedim(x, 0, 1)", ANY),
+    "pixel_shuffle": ("ops.pixel_shuffle(x, 2)", "x: normal {N} 8 {H} {W}"),
+    "pixel_unshuffle": ("ops.pixel_unshuffle(x, 2)", "x: normal {N} {C} 4 6"),
+    "remainder": ("ops.remainder(x, y)", "x: positive {N} {C}; y: weight {C}"),
+    "repeat": ("ops.repeat(x, 2, 1, 3)", ROWS),
+    "repeat_interleave": ("ops.repeat_interleave(x, 2, 1)", ROWS),
+    "tile": ("ops.tile(x, (2, 1))", ROWS),
+    "select": ("ops.select(x, 1, 0)", ANY),
+    "threshold": ("ops.threshold(x, 0.1, 2.0)", "x: distinct {N} {C}"),
+}  # fmt: skip
 
 # Results that are whole numbers, truth values, new, random, or written in place; and what is no operation.
 NO_GRADIENT = set(
@@ -201,12 +215,43 @@ MODULES: dict[str, Entry] = {
     "Dropout2d": ("nn.Dropout2d(0.4)", MAPS),
     "Flatten": ("nn.Flatten()", MAPS),
     "Unflatten": ("nn.Unflatten(1, (2, -1))", ROWS),
+    **each("ReflectionPad1d ReplicationPad1d CircularPad1d ZeroPad1d", "nn.@((1, 1))", ANY),
+    **each("ReflectionPad2d ReplicationPad2d CircularPad2d ZeroPad2d", "nn.@((1, 2, 0, 1))", MAPS),
+    "ConstantPad1d": ("nn.ConstantPad1d(1, 3.0)", ANY),
+    "ConstantPad2d": ("nn.ConstantPad2d(1, 3.0)", MAPS),
+    "AdaptiveAvgPool1d": ("nn.AdaptiveAvgPool1d(2)", ANY),
+    "AdaptiveMaxPool1d": ("nn.AdaptiveMaxPool1d(2)", "x: distinct {N} {C} {L}"),
+    "AdaptiveMaxPool2d": ("nn.AdaptiveMaxPool2d((2, 3))", SPREAD),
+    "AvgPool1d": ("nn.AvgPool1d(2)", ANY),
+    "LPPool1d": ("nn.LPPool1d(2, 2)", POSITIVE),
+    "LPPool2d": ("nn.LPPool2d(2, 2)", "x: positive {N} {C} {H} {W}"),
+    "MaxPool1d": ("nn.MaxPool1d(2)", "x: distinct {N} {C} {L}"),
+    "MaxUnpool1d": ("nn.MaxUnpool1d(2)", "x: normal {N} {C} 1; y: labels {N} {C} 1 < 2"),
+    "MaxUnpool2d": ("nn.MaxUnpool2d(2)", "x: normal {N} {C} 1 1; y: labels {N} {C} 1 1 < 4"),
+    "AlphaDropout": ("nn.AlphaDropout(0.4)", ROWS),
+    "DropPath": ("nn.DropPath(0.4)", ROWS),
+    "Dropout1d": ("nn.Dropout1d(0.4)", ANY),
+    "Bilinear": ("nn.Bilinear({C}, {C}, {F})", PAIR),
+    "Embedding": ("nn.Embedding(5, {C})", "x: labels {N} {L} < 5"),
+    "Conv1d": ("nn.Conv1d({C}, {F}, 2, padding='same', padding_mode='replicate')", ANY),
+    "ConvTranspose1d": ("nn.ConvTranspose1d({C}, {F}, 3, 2, 1, 1)", ANY),
+    "ConvTranspose2d": ("nn.ConvTranspose2d({C}, 2 * {F}, 3, 2, 1, 1, groups=2)", MAPS),
+    "Fold": ("nn.Fold((3, 3), 2)", "x: normal {N} 8 4"),
+    "Unfold": ("nn.Unfold(2, padding=1)", MAPS),
+    "GLU": ("nn.GLU(1)", ANY),
+    **each("Hardshrink Softshrink", "nn.@()", "x: distinct {N} {C}"),
+    "Threshold": ("nn.Threshold(0.1, 2.0)", "x: distinct {N} {C}"),
+    "Softmax2d": ("nn.Softmax2d()", MAPS),
+    "PixelShuffle": ("nn.PixelShuffle(2)", "x: normal {N} 8 {H} {W}"),
+    "PixelUnshuffle": ("nn.PixelUnshuffle(2)", "x: normal {N} {C} 4 6"),
+    "Upsample": ("nn.Upsample(scale_factor=1.5, mode='bilinear', align_corners=True)", MAPS),
+    **each("UpsamplingBilinear2d UpsamplingNearest2d", "nn.@(scale_factor=2)", MAPS),
     "Sequential": ("nn.Sequential(nn.Linear({C}, {F}), nn.Tanh(), nn.Linear({F}, 2))", ROWS),
 }  # fmt: skip
 CONTAINERS = {"Module", "ModuleDict", "ModuleList", "Parameter", "ParameterList", "ParameterDict"}
 NO_GRADIENT |= set(
     """
     bernoulli bincount booleans count_nonzero floor_divide integers isclose isfinite isinf logical_and logical_not
-    logical_or logical_xor multinomial nonzero normal same unique
+    logical_or logical_xor multinomial nonzero normal same unique cuda
     """.split()  # noqa: SIM905
 )
