@@ -6,6 +6,7 @@ Basic indices (ints, slices, None, ...) give views, arrays and masks copies, as 
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,6 @@ import numpy as np
 
 from pynet.autograd import Operation, Tensor, record
 from pynet.ops._backend import Array, axis, tensor_of, zeros
-from pynet.ops.shape import reshape
 
 
 def plain_index(index: Any) -> tuple[Any, bool]:
@@ -76,8 +76,28 @@ def _gather_backward(dout: Array, saved: tuple, needs: tuple, index: tuple) -> t
     return (dx,)
 
 
+def _take_forward(x: Array, places: Array) -> tuple[Array, tuple]:
+    return x.reshape(-1).take(places, mode="clip"), (x.shape,)  # they fit; clip is the fastest mode
+
+
+def _take_backward(dout: Array, saved: tuple, needs: tuple, places: Array) -> tuple:
+    dx = zeros(saved[0], dout.dtype)
+    np.add.at(dx.reshape(-1), places.reshape(-1), dout.reshape(-1))
+    return (dx,)
+
+
+def _entries_forward(x: Array, positions: Array, dim: int) -> tuple[Array, tuple]:
+    return x.take(positions, dim), (x.shape,)
+
+
+def _entries_backward(dout: Array, saved: tuple, needs: tuple, positions: Array, dim: int) -> tuple:
+    return _gather_backward(dout, saved, needs, (builtins.slice(None),) * dim + (positions,))
+
+
 SLICE = Operation("slice", _basic_forward, _basic_backward, view=True)
 GATHER = Operation("gather", _gather_forward, _gather_backward)
+TAKE = Operation("take", _take_forward, _take_backward)
+ENTRIES = Operation("index_select", _entries_forward, _entries_backward)
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
@@ -111,7 +131,8 @@ def index_select(x: Tensor, dim: int, index: Any) -> Tensor:
         raise IndexError(
             f"index_select: index must be 1-D integers, got {positions.dtype} of shape {positions.shape}"
         )
-    return getitem(x, (*(builtins.slice(None),) * at, reshape(positions, -1)))
+    wanted = _within("index_select", positions.array.reshape(-1), x.shape[at])
+    return record(ENTRIES, (x,), positions=wanted, dim=at)
 
 
 def gather(x: Tensor, dim: int, index: Any) -> Tensor:
@@ -130,6 +151,19 @@ def gather(x: Tensor, dim: int, index: Any) -> Tensor:
         raise ValueError(
             f"gather: index must be integers with {x.ndim} axes, got {positions.dtype} {positions.shape}"
         )
-    grid: list[Array] = list(np.indices(positions.shape, sparse=True))
-    grid[at] = positions
-    return getitem(x, tuple(grid))
+    if any(n > m for i, (n, m) in enumerate(zip(positions.shape, x.shape, strict=True)) if i != at):
+        raise IndexError(f"gather: the index {positions.shape} is larger than x {x.shape} beside axis {at}")
+    positions = _within("gather", positions, x.shape[at])
+    places = np.zeros((), np.int64)
+    for i, along in enumerate(np.indices(positions.shape, sparse=True)):
+        places = places + (positions if i == at else along) * math.prod(x.shape[i + 1 :])
+    return record(TAKE, (x,), places=places)
+
+
+def _within(name: str, positions: Array, size: int) -> Array:
+    """A copy of the positions, which the tape keeps; IndexError where one is out of range."""
+    if positions.size and not (positions.min() >= 0 and positions.max() < size):
+        raise IndexError(
+            f"{name}: positions from {positions.min()} to {positions.max()} do not fit into an axis of {size}"
+        )
+    return positions.astype(np.int64)

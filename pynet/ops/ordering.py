@@ -99,8 +99,15 @@ def _order(x: Array, dim: int, descending: bool) -> Array:
 def _select_forward(x: Array, dim: int, descending: bool, count: int) -> tuple[tuple[Array, Array], tuple]:
     if not x.ndim:
         return (x.copy(), np.zeros((), np.int64)), (None, ())
-    indices = _order(x, dim, descending)
-    indices = np.ascontiguousarray(np.moveaxis(np.moveaxis(indices, dim, 0)[:count], 0, dim))
+    if count < x.shape[dim] // 8:  # a few: only they are sorted
+        border = x.shape[dim] - count if descending else count
+        parts = np.split(np.argpartition(x, border, axis=dim), [border], axis=dim)
+        some = np.sort(parts[1 if descending else 0], axis=dim)
+        order = _order(np.take_along_axis(x, some, dim), dim, descending)
+        indices = np.take_along_axis(some, order, dim)
+    else:
+        order = _order(x, dim, descending)
+        indices = np.ascontiguousarray(np.moveaxis(np.moveaxis(order, dim, 0)[:count], 0, dim))
     return (np.take_along_axis(x, indices, dim), indices), (indices, x.shape)
 
 
@@ -150,7 +157,7 @@ def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = 
         k: how many, at most the axis's size.
         dim: default the last axis.
         largest: False for the smallest.
-        sorted: accepted; the elements are always in order.
+        sorted: accepted; the elements are always in order. Which of several equal ones are chosen is open.
     Raises:
         IndexError: the axis is out of range. ValueError: k does not fit.
     """

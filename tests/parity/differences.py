@@ -8,7 +8,6 @@ from __future__ import annotations
 _CELU = "PyTorch's float64 gradient has float32 constants and is off by up to 1e-8"
 _SIXTH = "PyTorch's float64 gradient is float32's 1/6, off by 5e-9"
 _VIEW = "`view` is `reshape`: it copies where memory does not allow a view, PyTorch raises"
-_PAD = "negative widths are refused; slice instead"
 
 DIFFERENCES: dict[str, str] = {
     "nn.CELU(0.7)": _CELU,
@@ -16,7 +15,6 @@ DIFFERENCES: dict[str, str] = {
     "nn.Hardsigmoid()": _SIXTH,
     "F.hardsigmoid(x)": _SIXTH,
     "x.view(2, 12)": _VIEW,
-    "F.pad(x, (-1, 1))": _PAD,
 }
 
 _GELU = "of infinity it is infinity; PyTorch's float32 has NaN there"
