@@ -155,8 +155,10 @@ def gather(x: Tensor, dim: int, index: Any) -> Tensor:
         raise IndexError(f"gather: the index {positions.shape} is larger than x {x.shape} beside axis {at}")
     positions = _within("gather", positions, x.shape[at])
     places = np.zeros((), np.int64)
-    for i, along in enumerate(np.indices(positions.shape, sparse=True)):
-        places = places + (positions if i == at else along) * math.prod(x.shape[i + 1 :])
+    grid: list[Array] = list(np.indices(positions.shape, sparse=True))
+    grid[at] = positions
+    for i, along in enumerate(grid):
+        places = places + along * math.prod(x.shape[i + 1 :])
     return record(TAKE, (x,), places=places)
 
 
