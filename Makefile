@@ -95,7 +95,7 @@ bench-kernels: $(VENV)/dev.stamp
 peers: | $(BIN)/python
 	$(PYTHON) -m venv $(VENV)/torch
 	$(VENV)/torch/bin/pip install -q torch --index-url https://download.pytorch.org/whl/cpu
-	$(VENV)/torch/bin/pip install -q onnx numpy
+	$(VENV)/torch/bin/pip install -q onnx numpy pillow
 	$(PYTHON) -m venv $(VENV)/keras && $(VENV)/keras/bin/pip install -q tensorflow-cpu "jax[cpu]" keras
 	$(PYTHON) -m venv $(VENV)/onnx && $(VENV)/onnx/bin/pip install -q onnxruntime openvino numpy
 

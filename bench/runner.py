@@ -30,6 +30,7 @@ NAMES = (
     "algorithms",
     "pool2d",
     "resample",
+    "augment",
     "activation",
     "norm",
     "loss",

@@ -19,14 +19,14 @@ import numpy as np
 
 from . import __version__, models, runtime
 from .data import available as data_sets
-from .train import recipes
+from .train import augment, recipes
 from .train.run import Run, RunHistory, versions
 from .train.trainer import Trainer
 
 _INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143}
 _SETTINGS = (
-    "model", "epochs", "batch_size", "lr", "optimizer", "preprocess", "seed", "validation", "image_size",
-    "root",
+    "model", "epochs", "batch_size", "lr", "optimizer", "preprocess", "augment", "seed", "validation",
+    "image_size", "root",
 )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def train(options: argparse.Namespace) -> int:
     model = recipes.make_model(settings, run.description["model"]["arguments"])
     preprocessing = run.preprocessing
     train_loader, validation = recipes.loaders(parts, settings, preprocessing)
-    trainer = recipes.make_trainer(model, settings, len(train_loader))
+    trainer = recipes.make_trainer(model, settings, len(train_loader), len(parts.classes))
     print(_headline(run, parts, model), file=sys.stderr)
 
     begin = time.perf_counter()
@@ -293,6 +293,12 @@ def _add_train(commands: Any, everywhere: argparse.ArgumentParser) -> None:
     command.add_argument("--lr", type=float, help="highest learning rate; it follows half a cosine to zero")
     command.add_argument("--optimizer", help=", ".join(recipes.OPTIMIZERS))
     command.add_argument("--preprocess", help=", ".join(recipes.PREPROCESSING))
+    command.add_argument(
+        "--augment",
+        metavar="NAME,...",
+        type=lambda names: [name for name in names.split(",") if name],
+        help=f"random changes of the training images, in order; '' for none: {', '.join(augment.NAMES)}",
+    )
     command.add_argument("--seed", type=int)
     command.add_argument(
         "--validation", type=float, help="share of the training images held out for the curves"

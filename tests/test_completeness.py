@@ -12,9 +12,9 @@ from pynet import _core, reference
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNTIME = {
-    "build_info", "conv2d_algorithms", "conv2d_scratch", "empty", "empty_cache", "get_num_threads", "isa",
-    "isa_levels", "lanes", "measure_peak", "memory_stats", "pool_bytes", "reset_peak_memory",
-    "set_num_threads", "thread_choice",
+    "augment_blur", "augment_color", "augment_uniform", "augment_warp", "build_info", "conv2d_algorithms",
+    "conv2d_scratch", "empty", "empty_cache", "get_num_threads", "isa", "isa_levels", "lanes", "measure_peak",
+    "memory_stats", "pool_bytes", "reset_peak_memory", "set_num_threads", "thread_choice",
 }  # fmt: skip
 
 
@@ -58,7 +58,8 @@ def test_every_listed_kernel_is_defined_in_the_file_it_is_listed_under():
 @pytest.mark.parametrize("family", sorted(set(families()) - {"runtime", "profile"}))
 def test_a_family_has_its_files(family):
     assert (ROOT / "csrc/bindings" / f"{family}.cpp").exists()
-    assert (ROOT / "tests/kernels" / f"test_{family}.py").exists()
+    folder = "data" if family == "augment" else "kernels"
+    assert (ROOT / "tests" / folder / f"test_{family}.py").exists()
 
 
 def test_workers_are_reached_through_one_file():

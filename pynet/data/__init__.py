@@ -4,7 +4,7 @@
 shuffle=True)` iterates over it in batches of Tensors.
 """
 
-from pynet.data import preprocess, transforms
+from pynet.data import augment, preprocess, transforms
 from pynet.data.cifar10 import CIFAR10
 from pynet.data.collate import default_collate
 from pynet.data.dataset import (
@@ -51,6 +51,7 @@ __all__ = [
     "SubsetRandomSampler",
     "TensorDataset",
     "WeightedRandomSampler",
+    "augment",
     "available",
     "default_collate",
     "load",

@@ -31,6 +31,11 @@ class Dataset:
         one."""
         return None
 
+    @property
+    def random(self) -> bool:
+        """Whether a sample is another one each time it is fetched: its transform draws random numbers."""
+        return getattr(getattr(self, "transform", None), "random", False)
+
     def __add__(self, other: Any) -> ConcatDataset:
         return ConcatDataset([self, other])
 
@@ -214,6 +219,11 @@ class Subset(Dataset):
         return Subset(self.dataset.with_transform(transform), self.indices)
 
     @property
+    def random(self) -> bool:
+        """Whether a sample of the data set below is another one each time."""
+        return getattr(self.dataset, "random", False)
+
+    @property
     def labels(self) -> np.ndarray:
         """The labels of these samples, int64 (len(self),)."""
         return labels_of(self.dataset)[self.indices]
@@ -239,6 +249,11 @@ class ConcatDataset(Dataset):
 
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
+
+    @property
+    def random(self) -> bool:
+        """Whether a sample of one of them is another one each time."""
+        return any(getattr(dataset, "random", False) for dataset in self.datasets)
 
     def __getitem__(self, index: int) -> Any:
         position = check_index(index, len(self), "ConcatDataset")

@@ -22,14 +22,16 @@ from pynet.data.sampler import (
 )
 from pynet.data.workers import ThreadedBatches, load_batch, serial_batches
 
+NO_SEED: Seed = (0, 0)  # of a loader in which nothing is random
 _STATE = ("seed", "stream", "epoch", "batches", "samples", "batch_size")
 
 
 class DataLoader:
     """Iterates over a data set in batches; every `for` loop over it is one epoch.
 
-    The order of epoch k is a function of the loader's seed and of k, never of `num_workers`. The seed is
-    drawn from `generator` when a random order is first needed; an unshuffled loader draws nothing.
+    The order of epoch k is a function of the loader's seed and of k, and so is what random transforms
+    (`augment`) do to a sample; neither depends on `num_workers`. The seed is drawn from `generator` when it
+    is first needed; a loader without shuffling and random transforms draws none.
 
     Args:
         dataset: has `__getitem__` and, unless a sampler is given, `__len__`.
@@ -117,10 +119,12 @@ class DataLoader:
         return LoaderIterator(self, self._epoch, self._batches)
 
     def _order(self, epoch: int) -> Iterable[Any]:
-        seed = self._draw_seed() or (0, 0)
+        seed = self._draw_seed() or NO_SEED
         return pass_order(self.batch_sampler, seed, epoch)
 
     def _needs_seed(self) -> bool:
+        if getattr(self.dataset, "random", False):
+            return True
         return isinstance(self.batch_sampler, Sampler) and self.batch_sampler.needs_seed
 
     def _draw_seed(self) -> Seed | None:
@@ -169,9 +173,9 @@ class DataLoader:
             raise ValueError("DataLoader: a state has both seed and stream, or neither")
         if (state["seed"] is None) == self._needs_seed():
             raise ValueError(
-                "DataLoader: the state is of an ordered loader, this one is shuffled"
+                "DataLoader: the state is of an ordered loader, this one is shuffled or augments"
                 if self._needs_seed()
-                else "DataLoader: the state is of a shuffled loader, this one is ordered"
+                else "DataLoader: the state is of a loader that shuffles or augments, this one does neither"
             )
         length = len(self.dataset) if hasattr(self.dataset, "__len__") else None
         if state["samples"] != length or state["batch_size"] != self.batch_size:
@@ -216,7 +220,8 @@ class LoaderIterator:
 
     def __init__(self, loader: DataLoader, epoch: int, start: int) -> None:
         tasks: Iterator[tuple[int, Any]] = itertools.islice(enumerate(loader._order(epoch)), start, None)
-        load = functools.partial(load_batch, loader.dataset, loader.collate_fn)
+        seed = loader._draw_seed() or NO_SEED
+        load = functools.partial(load_batch, loader.dataset, loader.collate_fn, seed, epoch)
         self._batches: Any
         if loader.num_workers:
             self._batches = ThreadedBatches(

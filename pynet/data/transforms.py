@@ -1,8 +1,9 @@
 """Transforms: from stored images to what a network sees.
 
 A transform is a callable. Those with `batched = True` take one sample (C, H, W) and a whole batch (N, C, H,
-W) alike, so a loader applies them once a batch. uint8 images count as value / 255 everywhere: means and
-standard deviations are in units of [0, 1], whatever the images are stored as.
+W) alike, so a loader applies them once a batch. Those with `random = True` draw numbers (`augment`). uint8
+images count as value / 255 everywhere: means and standard deviations are in units of [0, 1], whatever the
+images are stored as.
 """
 
 from __future__ import annotations
@@ -47,15 +48,33 @@ def _unit(array: np.ndarray) -> float:
 
 
 class Compose:
-    """Transforms one after another; `batched` when all of them are."""
+    """Transforms one after another; `batched` when all of them are.
+
+    Neighbours that can be done in one step (the warps of `augment`) are joined.
+
+    Attributes:
+        transforms: what is done, joined ones as one.
+    """
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
-        self.transforms = list(transforms)
+        self.transforms: list[Callable[[Any], Any]] = []
+        for transform in transforms:
+            join = getattr(self.transforms[-1], "joined", None) if self.transforms else None
+            joined = join(transform) if join is not None else None
+            if joined is None:
+                self.transforms.append(transform)
+            else:
+                self.transforms[-1] = joined
 
     @property
     def batched(self) -> bool:
         """Whether every part takes whole batches."""
         return all(getattr(transform, "batched", False) for transform in self.transforms)
+
+    @property
+    def random(self) -> bool:
+        """Whether a part draws random numbers."""
+        return any(getattr(transform, "random", False) for transform in self.transforms)
 
     def __call__(self, image: Any) -> Any:
         for transform in self.transforms:

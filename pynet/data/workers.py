@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from pynet.data.collate import batch_tensor, default_collate
+from pynet.data.draws import drawing
 from pynet.data.gather import check_index, check_indices
+from pynet.data.sampler import Seed
 
 Load = Callable[[int, Any], Any]
 """From the number of a batch and its indices to the batch."""
@@ -36,8 +38,11 @@ def blamed(error: Exception, where: str) -> Exception:
     return error
 
 
-def load_batch(dataset: Any, collate_fn: Callable[[list[Any]], Any], number: int, indices: Any) -> Any:
-    """Batch `number`: one gather per array where the data set offers it, else sample by sample.
+def load_batch(
+    dataset: Any, collate_fn: Callable[[list[Any]], Any], seed: Seed, epoch: int, number: int, indices: Any
+) -> Any:
+    """Batch `number`: one gather per array where the data set offers it, else sample by sample. What is
+    random in a sample is ruled by `seed`, `epoch` and its index.
 
     Raises:
         IndexError: an index lies outside the data set. Whatever the data set or collate_fn raises, with a
@@ -47,23 +52,27 @@ def load_batch(dataset: Any, collate_fn: Callable[[list[Any]], Any], number: int
     if gather is not None:
         checked = check_indices(indices, len(dataset), "DataLoader: the sampler gave a wrong index")
         try:
-            arrays = gather(checked)
+            with drawing(seed, epoch, checked):
+                arrays = gather(checked)
             if arrays is not None:
                 return tuple(batch_tensor(array) for array in arrays)
         except Exception as error:
             raise blamed(error, f"DataLoader: while reading {_named(checked)} (batch {number})")  # noqa: B904
-    samples = [_read(dataset, index, number) for index in indices]
+    samples = [_read(dataset, index, number, seed, epoch) for index in indices]
     try:
         return collate_fn(samples)
     except Exception as error:
         raise blamed(error, f"DataLoader: while collating {_named(indices)} (batch {number})")  # noqa: B904
 
 
-def _read(dataset: Any, index: Any, number: int) -> Any:
+def _read(dataset: Any, index: Any, number: int, seed: Seed, epoch: int) -> Any:
     if isinstance(index, (int, np.integer)) and hasattr(dataset, "__len__"):
         index = check_index(index, len(dataset), "DataLoader: the sampler gave a wrong index")
     try:
-        return dataset[index]
+        if not isinstance(index, (int, np.integer)):
+            return dataset[index]
+        with drawing(seed, epoch, [int(index)]):
+            return dataset[index]
     except Exception as error:
         raise blamed(error, f"DataLoader: while reading sample index {index} (batch {number})")  # noqa: B904
 

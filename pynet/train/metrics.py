@@ -67,14 +67,15 @@ class Mean(Metric):
 class Accuracy(Metric):
     """The share of samples whose largest output is at the target class.
 
-    ``update`` takes outputs (N, C, ...) with C >= 2 and integer targets (N, ...).
+    ``update`` takes outputs (N, C, ...) with C >= 2 and integer targets (N, ...), or probabilities
+    (N, C, ...).
     """
 
     name = "accuracy"
 
     def update(self, outputs: np.ndarray, targets: np.ndarray) -> None:
         """Count one batch."""
-        _check(self.name, outputs, targets)
+        targets = _class_numbers(self.name, outputs, targets)
         self.total += int((outputs.argmax(axis=1) == targets).sum())
         self.count += targets.size
 
@@ -96,7 +97,7 @@ class TopK(Metric):
 
     def update(self, outputs: np.ndarray, targets: np.ndarray) -> None:
         """Count one batch."""
-        _check(self.name, outputs, targets)
+        targets = _class_numbers(self.name, outputs, targets)
         index = np.expand_dims(targets, 1)
         score = np.take_along_axis(outputs, index, axis=1)
         classes = np.arange(outputs.shape[1]).reshape(1, -1, *[1] * (outputs.ndim - 2))
@@ -142,14 +143,19 @@ def create_all(metrics: Sequence[str | Metric]) -> list[Metric]:
     return created
 
 
-def _check(name: str, outputs: np.ndarray, targets: np.ndarray) -> None:
+def _class_numbers(name: str, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The targets as class numbers (N, ...); of probabilities (N, C, ...) the most probable ones."""
+    if targets.dtype.kind == "f" and targets.shape == outputs.shape and outputs.ndim > 1:
+        targets = targets.argmax(axis=1)
     if outputs.ndim < 2 or outputs.shape[1] < 2 or targets.shape != outputs.shape[:1] + outputs.shape[2:]:
         raise ValueError(
-            f"{name}: outputs {outputs.shape} and targets {targets.shape} do not fit; "
-            "outputs are (N, C, ...) with a score for each of C >= 2 classes, targets (N, ...) class numbers"
+            f"{name}: outputs {outputs.shape} and targets {targets.shape} do not fit; outputs are "
+            "(N, C, ...) with a score for each of C >= 2 classes, targets (N, ...) class numbers or "
+            "(N, C, ...) probabilities"
         )
     if targets.dtype.kind not in "iu":
         raise TypeError(f"{name}: targets are class numbers and must be integers, not {targets.dtype}")
+    return targets
 
 
 def confusion_matrix(targets: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:

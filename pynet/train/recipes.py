@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import models, optim, random
-from ..data import DataLoader, ImageDataset, ImageFolder, load, read_image, stratified_split
+from ..data import DataLoader, ImageDataset, ImageFolder, load, read_image, stratified_split, transforms
 from ..data import available as data_sets
 from ..data.dataset import Subset
 from ..data.preprocess import (
@@ -53,7 +53,7 @@ class Settings:
         optimizer: one of OPTIMIZERS; its rate follows half a cosine from `lr` to zero, a step at a time.
         weight_decay, label_smoothing: of the optimizer and the loss.
         preprocess: one of PREPROCESSING, fitted on the training images.
-        augment: names of augmentations of the training batches.
+        augment: names of augmentations of the training images, applied in order; see `augment.NAMES`.
         validation: share of the training images that is split off.
         image_size: to which the images of a folder are resized, pixels a side.
     """
@@ -116,7 +116,7 @@ def suitable(data: str, given: Mapping[str, Any]) -> Settings:
         raise ValueError(
             f"train: no preprocessing is called {settings.preprocess!r}; there are {', '.join(PREPROCESSING)}"
         )
-    augment.compose(settings.augment)
+    augment.check(settings.augment)
     return settings
 
 
@@ -152,8 +152,8 @@ def fit_preprocessing(parts: Parts, settings: Settings) -> Preprocessor:
     return PREPROCESSING[settings.preprocess]().fit(parts.train)
 
 
-def make_trainer(model: Module, settings: Settings, steps: int) -> Trainer:
-    """Return a trainer; `steps` is the number of batches in an epoch."""
+def make_trainer(model: Module, settings: Settings, steps: int, classes: int) -> Trainer:
+    """Return a trainer; `steps` is the number of batches in an epoch, `classes` that of the outputs."""
     optimizer = _optimizer(model, settings)
     return Trainer(
         model,
@@ -162,7 +162,7 @@ def make_trainer(model: Module, settings: Settings, steps: int) -> Trainer:
         metrics=("accuracy",),
         scheduler=optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps * settings.epochs),
         scheduler_interval="step",
-        augment=augment.compose(settings.augment),
+        augment=augment.of_batches(settings.augment, classes),
     )
 
 
@@ -175,9 +175,10 @@ def make_model(settings: Settings, arguments: dict[str, Any]) -> Module:
 def loaders(
     parts: Parts, settings: Settings, preprocessing: Preprocessor
 ) -> tuple[DataLoader, DataLoader | None]:
-    """Return the loaders of the training and of the validation part."""
+    """Return the loaders of the training and of the validation part; the first augments."""
+    changes = augment.of_images(settings.augment, _images(parts.test).shape[-1])
     train = DataLoader(
-        parts.train.with_transform(preprocessing),
+        parts.train.with_transform(transforms.Compose([*changes, preprocessing])),
         settings.batch_size,
         shuffle=True,
         generator=settings.seed,

@@ -36,8 +36,9 @@ class Trainer:
         scheduler: of the learning rate; ``scheduler.step()`` follows every epoch, or every step.
         callbacks: called in every ``fit``, ``evaluate`` and ``predict``.
         scheduler_interval: "epoch" (default) or "step".
-        augment: ``augment(inputs)`` -> inputs, applied to each training batch (an ndarray) before the model
-            sees it. Random numbers that it takes from ``pynet.random`` are part of a checkpoint.
+        augment: ``augment(inputs, targets)`` -> inputs and targets of each training batch, such as
+            ``data.augment.MixUp``; what changes single images belongs into the data set's transform. Random
+            numbers that it takes from ``pynet.random`` are part of a checkpoint.
 
     Attributes:
         history: of the last ``fit``; complete up to the last finished epoch, whatever ended it.
@@ -67,7 +68,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         *,
         scheduler_interval: str = "epoch",
-        augment: Callable[[np.ndarray], np.ndarray] | None = None,
+        augment: Callable[[Any, Any], tuple[Any, Any]] | None = None,
     ) -> None:
         if scheduler_interval not in ("epoch", "step"):
             raise ValueError(
@@ -284,7 +285,8 @@ class Trainer:
         step = self.step
         inputs, targets = split_batch(batch)
         if self.augment is not None:
-            inputs = (self.augment(as_array(inputs[0])), *inputs[1:])
+            first, targets = self.augment(inputs[0], targets)
+            inputs = (first, *inputs[1:])
         self.callback_list.call("on_train_batch_begin", step, {})
         outputs = self.model(*map(as_tensor, inputs))
         loss = self._loss(outputs, targets)

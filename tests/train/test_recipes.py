@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pynet.train import recipes
+from pynet.train import augment, recipes
 
 
 def test_settings_suit_the_data_and_the_user_comes_first():
@@ -29,6 +29,7 @@ def test_settings_suit_the_data_and_the_user_comes_first():
         ({"validation": 1.0}, r"validation must be a share in \[0, 1\)"),
         ({"optimizer": "lion"}, "no optimizer is called 'lion'; there are adam, adamw, sgd"),
         ({"augment": ("x",)}, "no augmentation is called 'x'"),
+        ({"augment": ("mixup", "cutmix")}, "only one can be applied"),
     ],
 )
 def test_settings_are_checked(given, match):
@@ -61,7 +62,7 @@ def test_the_parts_of_digits_do_not_overlap():
 def test_every_optimizer_can_be_named(optimizer):
     settings = recipes.suitable("digits", {"optimizer": optimizer, "lr": 0.01})
     model = recipes.make_model(settings, {"in_channels": 1, "image_size": 8, "num_classes": 10})
-    trainer = recipes.make_trainer(model, settings, 10)
+    trainer = recipes.make_trainer(model, settings, 10, 10)
     assert type(trainer.optimizer).__name__.lower() == optimizer
 
 
@@ -110,3 +111,25 @@ def test_every_preprocessing_leaves_images(folder, name):
 def test_a_preprocessing_that_is_unknown():
     with pytest.raises(ValueError, match="no preprocessing is called 'pca'; there are channel_standardize, "):
         recipes.suitable("digits", {"preprocess": "pca"})
+
+
+PLAIN = {"batch_size": 64, "validation": 0.9}
+
+
+@pytest.mark.parametrize("name", augment.NAMES)
+def test_every_augmentation_can_be_named(name):
+    settings = recipes.suitable("digits", {"augment": [name], "batch_size": 64, "validation": 0.9})
+    parts = recipes.load_parts(settings)
+    preprocessing = recipes.fit_preprocessing(parts, settings)
+    loader, _ = recipes.loaders(parts, settings, preprocessing)
+    plain, _ = recipes.loaders(parts, recipes.suitable("digits", {**PLAIN, "augment": []}), preprocessing)
+    (images, labels), (before, _) = next(iter(loader)), next(iter(plain))
+    assert images.shape == before.shape
+    model = recipes.make_model(settings, recipes.model_arguments(parts))
+    trainer = recipes.make_trainer(model, settings, len(loader), 10)
+    if name in ("mixup", "cutmix"):
+        images, labels = trainer.augment(images, labels)
+        assert labels.shape == (64, 10)
+        assert np.allclose(labels.array.sum(axis=1), 1)
+    assert not np.array_equal(images.array, before.array)
+    assert len(trainer.fit(loader, epochs=1, progress=False)) == 1

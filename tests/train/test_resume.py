@@ -11,8 +11,8 @@ import pytest
 
 from pynet import nn, optim, random
 from pynet.data import DataLoader
+from pynet.data.augment import MixUp
 from pynet.train import Callback, EarlyStopping, LambdaCallback, load_checkpoint
-from pynet.train.augment import flip_horizontally, shift
 from pynet.train.checkpoint import PREVIOUS
 
 
@@ -31,7 +31,7 @@ def rows(history):
 @pytest.mark.parametrize("stop", [1, 7, 8, 9, 13, 16, 20])
 @pytest.mark.parametrize("interval", ["epoch", "step"])
 def test_the_bits_are_those_of_an_uninterrupted_training(setup, tmp_path, stop, interval):
-    options = {"scheduler_interval": interval, "augment": lambda x: shift(flip_horizontally(x))}
+    options = {"scheduler_interval": interval, "augment": MixUp(num_classes=2)}
     whole = setup(**options)
     expected = whole.fit(3)
     first = setup(**options)
