@@ -19,6 +19,9 @@ import numpy as np
 
 from . import __version__, models, runtime
 from .data import available as data_sets
+from .report import Monitor, compare, write_report
+from .report.compare import history_of
+from .report.run_page import MONITOR
 from .train import augment, recipes
 from .train.run import Run, RunHistory, versions
 from .train.trainer import Trainer
@@ -86,14 +89,14 @@ def train(options: argparse.Namespace) -> int:
         train_loader,
         validation,
         settings.epochs,
-        callbacks=[RunHistory(run)],
+        callbacks=[RunHistory(run), Monitor(run.path / MONITOR, recipes.sample(parts, preprocessing))],
         checkpoint=run.checkpoints,
         resume=options.resume is not None,
     )
     seconds = time.perf_counter() - begin
     run.save_model(model)
     if trainer.interrupted is not None or len(trainer.history) < settings.epochs:
-        return _stopped(run, trainer)
+        return _stopped(run, trainer, model)
     result = recipes.test(model, parts.test, preprocessing, len(parts.classes))
     total = sum(trainer.history["seconds"])
     run.description["status"] = "finished"
@@ -103,6 +106,7 @@ def train(options: argparse.Namespace) -> int:
     if missing:
         print(missing, file=sys.stderr)
     print(f"run: {run.path}")
+    _report(run, trainer.history, model, parts.test, result.outputs)
     print(f"time: {seconds:.1f} s")
     print(_closing(result.accuracy))
     return 0
@@ -207,10 +211,49 @@ def _created(options: argparse.Namespace, settings: recipes.Settings, parts: rec
     )
 
 
-def _stopped(run: Run, trainer: Trainer) -> int:
+def report(options: argparse.Namespace) -> int:
+    """``pynet report``: write a run's report again."""
+    run = Run.open(options.run)
+    history, settings = history_of(run), _settings(run)
+    try:
+        model = run.load_model()
+    except FileNotFoundError:  # in training still
+        _report(run, history, None)
+        return 0
+    if run.description["status"] != "finished":
+        _report(run, history, model)
+        return 0
+    if options.root is not None:
+        settings = dataclasses.replace(settings, root=options.root)
+    part, classes = recipes.load_test(settings)
+    if classes != run.classes:
+        raise ValueError(f"report: the data has the classes {classes}, the run was trained on {run.classes}")
+    result = recipes.test(model, part, run.preprocessing, len(classes))
+    _report(run, history, model, part, result.outputs)
+    return 0
+
+
+def compare_runs(options: argparse.Namespace) -> int:
+    """``pynet compare``: set runs side by side."""
+    page, table = compare([Run.open(path) for path in options.runs])
+    print(table)
+    page.save(options.out)
+    print(f"page: {options.out}")
+    return 0
+
+
+def _report(run: Run, history: Any, model: Any, part: Any = None, outputs: Any = None) -> None:
+    try:
+        print(f"report: {write_report(run, history, model, part, outputs)}")
+    except ImportError as error:
+        print(f"no report: {error}", file=sys.stderr)
+
+
+def _stopped(run: Run, trainer: Trainer, model: Any) -> int:
     run.description["status"] = "stopped"
     run.save()
     run.save_pictures(trainer.history)
+    _report(run, trainer.history, model)
     print(f"continue with: pynet train --resume {shlex.quote(str(run.path))}", file=sys.stderr)
     return _INTERRUPTED.get(trainer.interrupted or "", 2)
 
@@ -258,6 +301,22 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("run", metavar="RUN", help="a RUN folder")
     command.add_argument("--root", metavar="FOLDER", help="folder of the data set's files")
     command.set_defaults(command=evaluate)
+
+    command = commands.add_parser(
+        "report", parents=[everywhere], help="write a run's report again", description=report.__doc__
+    )
+    command.add_argument("run", metavar="RUN", help="a RUN folder")
+    command.add_argument("--root", metavar="FOLDER", help="folder of the data set's files")
+    command.set_defaults(command=report)
+
+    command = commands.add_parser(
+        "compare", parents=[everywhere], help="set runs side by side", description=compare_runs.__doc__
+    )
+    command.add_argument("runs", metavar="RUN", nargs="+", help="RUN folders, at least two")
+    command.add_argument(
+        "--out", default="compare.html", metavar="FILE", help="the page (default %(default)s)"
+    )
+    command.set_defaults(command=compare_runs)
 
     command = commands.add_parser("predict", parents=[everywhere], help="name the classes of images")
     command.description = (

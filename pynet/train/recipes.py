@@ -187,23 +187,32 @@ def loaders(
     return train, None if parts.validation is None else test_loader(parts.validation, preprocessing)
 
 
+def sample(parts: Parts, preprocessing: Preprocessor, count: int = 200) -> np.ndarray:
+    """Return the first `count` training images as the network sees them, without augmentation."""
+    part = parts.train.with_transform(preprocessing)
+    return next(iter(DataLoader(part, min(count, len(part)))))[0].array
+
+
 def test_loader(part: ImageDataset | Subset, preprocessing: Preprocessor) -> DataLoader:
     """Return batches of `part` in its order."""
     return DataLoader(part.with_transform(preprocessing), 500)
 
 
 class TestResult(NamedTuple):
-    """Of the test images: the share that is right, and the confusion matrix (true classes in rows)."""
+    """Of the test images: the share that is right, the confusion matrix (true classes in rows), and the
+    outputs (N, C).
+    """
 
     accuracy: float
     matrix: np.ndarray
+    outputs: np.ndarray
 
 
 def test(model: Module, part: ImageDataset | Subset, preprocessing: Preprocessor, classes: int) -> TestResult:
     """Apply `model` to the test images."""
     outputs = Trainer(model, None, None).predict(test_loader(part, preprocessing))
     matrix = confusion_matrix(np.asarray(part.labels), outputs.argmax(axis=1), classes)
-    return TestResult(float(np.trace(matrix) / matrix.sum()), matrix)
+    return TestResult(float(np.trace(matrix) / matrix.sum()), matrix, outputs)
 
 
 def _optimizer(model: Module, settings: Settings) -> Any:
