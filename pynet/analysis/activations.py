@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,11 @@ class LayerActivations:
     Attributes:
         path: of the module that ran it, "" for the network's own forward. kind: the operation.
         shape: of the output, batch first.
-        mean, std: of all numbers. saturated: for tanh and sigmoid the share of numbers in the outer 3 % of
-            the range (|tanh| > 0.97, |2 sigmoid - 1| > 0.97), else NaN.
+        mean, std: of all numbers.
+        spread: deviation from sample to sample, root mean square over units and positions; where it is 0 the
+            layer tells no sample from another.
+        saturated: for tanh and sigmoid the share of numbers in the outer 3 % of the range (|tanh| >
+            0.97, |2 sigmoid - 1| > 0.97), else NaN.
         dead: for ReLU the share of units (features, channels) that are zero for every sample and at every
             position, else NaN.
         grad_mean, grad_std: of the loss's gradient with respect to the output; NaN where none was computed.
@@ -48,6 +52,7 @@ class LayerActivations:
     shape: tuple[int, ...]
     mean: float
     std: float
+    spread: float
     saturated: float = math.nan
     dead: float = math.nan
     grad_mean: float = math.nan
@@ -59,6 +64,11 @@ class LayerActivations:
     def name(self) -> str:
         """Path and operation."""
         return f"{self.path} {self.kind}".strip()
+
+    @property
+    def is_activation(self) -> bool:
+        """Whether it is an activation; else it is a layer with weights, or a norm."""
+        return self.kind in _ACTIVATIONS
 
 
 @dataclass
@@ -163,7 +173,9 @@ def watch(
         output = recorder.run(x)
         value = math.nan
         if loss is not None:
-            measured = loss(output, targets if isinstance(targets, Tensor) else from_numpy(np.asarray(targets)))
+            measured = loss(
+                output, targets if isinstance(targets, Tensor) else from_numpy(np.asarray(targets))
+            )
             value = float(measured.array)
             if measured.requires_grad:
                 measured.backward()
@@ -201,7 +213,7 @@ class _Recorder:
             layer = _describe(path, kind, tensor.array)
             self.layers.append(layer)
             if tensor.requires_grad:
-                tensor.register_hook(lambda gradient, layer=layer: _note(layer, gradient.array))
+                tensor.register_hook(partial(_note, layer))
         return output
 
     def _enter(self, module: Module, args: tuple) -> None:
@@ -218,20 +230,23 @@ class _Recorder:
         before = self.linear_of.get(id(operands[0])) if operands else None
         if name in _WEIGHTED and attributes.get("activation", "none") in (None, "none"):
             weight = operands[1]
-            into, out = operands[0].shape[1], weight.shape[0]
+            groups = attributes.get("groups", 1)
+            out, into = weight.shape[0], weight.shape[1] * groups
+            if name == "conv_transpose2d":
+                into, out = weight.shape[0], weight.shape[1] * groups
             # A narrow layer between wide ones (a factorised product) is meant so, and so are depthwise
             # convolutions before a pointwise one.
             if before is not None and before[2] >= min(before[1], out):
                 self.pairs.append((before[0], path))
-            grouped = attributes.get("groups", 1) != 1
-            if not grouped:
+            if groups == 1:
                 self.linear_of[id(outputs[0])] = (path, into, out)
         elif before is not None and name in (*_NORMS, "reshape", "permute", "dropout", "avg_pool2d"):
             self.linear_of[id(outputs[0])] = before
 
 
 def _describe(path: str, kind: str, y: np.ndarray) -> LayerActivations:
-    layer = LayerActivations(path, kind, y.shape, float(y.mean(dtype=np.float64)), _std(y))
+    spread = math.sqrt(float(y.var(axis=0, dtype=np.float64).mean()))
+    layer = LayerActivations(path, kind, y.shape, float(y.mean(dtype=np.float64)), _std(y), spread)
     if kind in _BOUNDED:
         layer.saturated = float((_BOUNDED[kind](y) > SATURATED).mean())
     if kind in _RELU and y.ndim > 1:
@@ -240,7 +255,8 @@ def _describe(path: str, kind: str, y: np.ndarray) -> LayerActivations:
     return layer
 
 
-def _note(layer: LayerActivations, gradient: np.ndarray) -> None:
+def _note(layer: LayerActivations, tensor: Tensor) -> None:
+    gradient = tensor.array
     layer.grad_mean, layer.grad_std = float(gradient.mean(dtype=np.float64)), _std(gradient)
     layer.gradient_histogram = _histogram(gradient)
 

@@ -11,7 +11,15 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..nn import Module
-from .samples import check_model, copy_for_training, endless_batches, gather, set_rate, step, untouched_randomness
+from .samples import (
+    check_model,
+    copy_for_training,
+    endless_batches,
+    gather,
+    set_rate,
+    step,
+    untouched_randomness,
+)
 
 
 @dataclass
@@ -35,7 +43,9 @@ class LRFinder:
 
     def __str__(self) -> str:
         if self.suggestion is None:
-            return "learning rate: the loss fell at no rate; look at the data, the loss and the initialisation"
+            return (
+                "learning rate: the loss fell at no rate; look at the data, the loss and the initialisation"
+            )
         return (
             f"learning rate: start with {self.suggestion:.1e} (steepest descent at {self.steepest:.1e}, "
             f"a tenth of the minimum at {self.tenth:.1e})"
@@ -96,7 +106,7 @@ def lr_finder(
         raise ValueError(
             f"lr_finder: steps must be at least 10 and smoothing in [0, 1), not {steps} and {smoothing}"
         )
-    x, y = gather(loader, samples, "lr_finder")
+    x, y = gather(loader, samples, "lr_finder", model)
     rates = np.geomspace(start, end, steps)
     losses: list[float] = []
     smoothed: list[float] = []

@@ -40,8 +40,8 @@ def _bars(panel: Any, histogram: tuple[np.ndarray, np.ndarray], colour: str) -> 
         panel.spines[side].set_visible(False)
 
 
-def plot_rates(found: Any, path: Path) -> None:
-    """The range test: loss over learning rate, with the suggestion."""
+def plot_rates(found: Any, path: Path, rate: float | None = None) -> None:
+    """The range test: loss over learning rate, with the suggestion and the rate in use."""
     figure = _figure(6, 3.6)
     panel = figure.subplots()
     panel.plot(found.rates, found.losses, color="#b5b5b5", linewidth=1, label="loss")
@@ -50,6 +50,8 @@ def plot_rates(found: Any, path: Path) -> None:
         panel.axvline(
             found.suggestion, color=_ORANGE, linestyle="--", label=f"suggestion {found.suggestion:.1e}"
         )
+    if rate is not None:
+        panel.axvline(rate, color=_GREEN, linestyle=":", label=f"in use {rate:.1e}")
     panel.set_xscale("log")
     panel.set_xlabel("learning rate")
     panel.set_ylabel("loss")
@@ -69,6 +71,22 @@ def plot_lines(lines: Mapping[str, Any], path: Path, xlabel: str, ylabel: str) -
     panel.set_xlabel(xlabel)
     panel.set_ylabel(ylabel)
     panel.legend(frameon=False)
+    _save(figure, path)
+
+
+def plot_bars(values: Mapping[str, float], path: Path, xlabel: str) -> None:
+    """A bar for each value, with its number."""
+    figure = _figure(6, 0.6 * len(values) + 0.9)
+    panel = figure.subplots()
+    colours = [_BLUE, _ORANGE, _GREEN][: len(values)]
+    finite = {label: value if np.isfinite(value) else 0.0 for label, value in values.items()}
+    bars = panel.barh(list(finite), list(finite.values()), color=colours)
+    panel.bar_label(bars, [f"{value:.4g}" for value in values.values()], padding=4)
+    panel.margins(x=0.15)
+    panel.invert_yaxis()
+    panel.set_xlabel(xlabel)
+    for side in ("top", "right"):
+        panel.spines[side].set_visible(False)
     _save(figure, path)
 
 

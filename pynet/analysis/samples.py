@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import optim, random
 from ..autograd import Tensor, from_numpy
-from ..data import DataLoader
+from ..data import DataLoader, Subset, default_collate
 from ..nn import Dropout, Module
 
 Loss = Callable[..., Tensor]
@@ -19,35 +19,40 @@ Loss = Callable[..., Tensor]
 
 @contextlib.contextmanager
 def untouched_randomness() -> Iterator[None]:
-    """Put pynet's random numbers back where they were, whatever happens inside."""
-    before = random.get_rng_state()
+    """Put pynet's and NumPy's random numbers back where they were, whatever happens inside."""
+    before, numpy_before = random.get_rng_state(), np.random.get_state()
     try:
         yield
     finally:
         random.set_rng_state(before)
+        np.random.set_state(numpy_before)
 
 
-def gather(data: Any, limit: int, owner: str = "analysis") -> tuple[np.ndarray, np.ndarray]:
-    """The first samples of `data`, at most `limit`, as (inputs, targets).
+def gather(
+    data: Any, limit: int, owner: str = "analysis", model: Module | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Samples of `data`, at most `limit`, as (inputs, targets).
 
     Args:
-        data: a pair of arrays or Tensors (N, ...), a Dataset of pairs, of which equally spaced samples are
-            taken, or a loader of batches (inputs, targets), whose position is put back.
+        data: a pair of arrays or Tensors (N, ...), a Dataset of pairs, or a DataLoader over one: equally
+            spaced samples are taken, so that data sorted by class gives some of each. Of any other iterable
+            of batches (inputs, targets), and of a loader with a `collate_fn` of its own, the first ones.
         limit: how many samples.
         owner: who asks, for the errors.
+        model: floats are given in its precision, by default float32.
 
     Raises:
         ValueError: no samples, pairs of different lengths, or batches of something else than pairs.
     """
-    if isinstance(data, (tuple, list)) and len(data) == 2 and all(hasattr(part, "shape") for part in data):
+    if is_pair(data):
         inputs, targets = (_array(part) for part in data)
         if len(inputs) != len(targets):
             raise ValueError(f"{owner}: {len(inputs)} inputs and {len(targets)} targets; they must be pairs")
         chosen = _spread(len(inputs), limit)
-        pieces = [(inputs[chosen], targets[chosen])]
-    elif hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (list, tuple)):
-        picked = [data[int(i)] for i in _spread(len(data), limit)]
-        pieces = list(DataLoader(picked, batch_size=limit)) if picked else []
+        pieces: list[Any] = [(inputs[chosen], targets[chosen])]
+    elif (dataset := dataset_of(data)) is not None:
+        with untouched_randomness():
+            pieces = list(DataLoader(Subset(dataset, _spread(len(dataset), limit)), batch_size=limit))
     else:
         pieces = _batches(data, limit)
     pairs = []
@@ -59,28 +64,46 @@ def gather(data: Any, limit: int, owner: str = "analysis") -> tuple[np.ndarray, 
         raise ValueError(f"{owner}: the data has no samples")
     inputs = np.concatenate([pair[0] for pair in pairs])[:limit]
     targets = np.concatenate([pair[1] for pair in pairs])[:limit]
-    if inputs.dtype == np.float64 or inputs.dtype == np.float16:
-        inputs = inputs.astype(np.float32)
-    return inputs, targets
+    dtype = next((p.dtype for p in model.parameters()), np.float32) if model is not None else np.float32
+    # float64 arrays are what NumPy makes, not what somebody chose for a float32 network.
+    return tuple(a.astype(dtype) if a.dtype.kind == "f" else a for a in (inputs, targets))  # type: ignore[return-value]
+
+
+def count(data: Any) -> int | None:
+    """How many samples there are in what `gather` takes; None where only iterating would tell."""
+    if is_pair(data):
+        return len(data[0])
+    dataset = dataset_of(data)
+    return None if dataset is None else len(dataset)
+
+
+def is_pair(data: Any) -> bool:
+    """Whether it is a pair of arrays."""
+    return isinstance(data, (tuple, list)) and len(data) == 2 and all(hasattr(part, "shape") for part in data)
+
+
+def dataset_of(data: Any) -> Any:
+    """The data set itself, or that of a loader which only stacks its samples; else None."""
+    if isinstance(data, DataLoader):
+        return dataset_of(data.dataset) if data.collate_fn is default_collate else None
+    known = hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (list, tuple))
+    return data if known else None
 
 
 def _batches(loader: Any, limit: int) -> list[Any]:
+    loader = copy.deepcopy(loader) if isinstance(loader, DataLoader) else loader
+    pieces, have = [], 0
     with untouched_randomness():
-        position = loader.state_dict() if hasattr(loader, "state_dict") else None
-        pieces, count = [], 0
         for piece in loader:
             pieces.append(piece)
-            count += len(piece[0]) if isinstance(piece, (tuple, list)) and len(piece) else limit
-            if count >= limit:
+            have += len(piece[0]) if isinstance(piece, (tuple, list)) and len(piece) else limit
+            if have >= limit:
                 break
-        if position is not None:
-            loader.load_state_dict(position)
     return pieces
 
 
-def _spread(count: int, limit: int) -> np.ndarray:
-    """`limit` positions, equally spaced: of data sorted by class, some of each."""
-    return np.arange(count) if count <= limit else np.linspace(0, count - 1, limit).astype(int)
+def _spread(number: int, limit: int) -> np.ndarray:
+    return np.arange(number) if number <= limit else np.linspace(0, number - 1, limit).astype(int)
 
 
 def _array(value: Any) -> np.ndarray:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..io.atomic import write_atomically
+from ...io.atomic import write_atomically
+from .faults import FAULTS
 
 
 @dataclass
@@ -49,9 +50,11 @@ class Step:
             return "wrong"
         return "look" if "warning" in severities else "left out" if self.left_out else "good"
 
-    def add(self, code: str, severity: str, sentence: str, evidence: str, advice: str) -> None:
-        """Add a finding."""
-        self.findings.append(Finding(code, severity, sentence, evidence, advice))
+    def add(self, code: str, evidence: str, severity: str | None = None, **words: Any) -> None:
+        """Add the finding of a fault; `words` fill its sentence, `severity` replaces its own."""
+        fault = FAULTS[code]
+        sentence = fault.sentence.format(**words)
+        self.findings.append(Finding(code, severity or fault.severity, sentence, evidence, fault.advice))
 
 
 @dataclass
