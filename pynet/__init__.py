@@ -487,6 +487,7 @@ _SUBPACKAGES = (
 
 
 _FUNCTIONS = {
+    "diagnose": "pynet.analysis",
     "inference": "pynet.compiled",
     "load": "pynet.io",
     "save": "pynet.io",

@@ -1,7 +1,7 @@
 """The command ``pynet``: train, evaluate and apply networks without writing a program.
 
-Results go to standard output, progress and errors to standard error. Exit codes: 0, 2 after an error, 130 and
-143 after Ctrl-C and SIGTERM.
+Results go to standard output, progress and errors to standard error. Exit codes: 0, 1 where ``diagnose`` has
+found something, 2 after an error, 130 and 143 after Ctrl-C and SIGTERM.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .report import Monitor, compare, write_report
 from .report.compare import history_of
 from .report.run_page import MONITOR
 from .train import augment, recipes
+from .train.history import History
 from .train.run import Run, RunHistory, versions
 from .train.trainer import Trainer
 
@@ -159,6 +160,42 @@ def predict(options: argparse.Namespace) -> int:
         best = np.argsort(-row, kind="stable")[: options.top]
         print(f"{path}: " + ", ".join(f"{run.classes[index]} {100 * row[index]:.1f} %" for index in best))
     return 0
+
+
+def diagnose(options: argparse.Namespace) -> int:
+    """``pynet diagnose``: look at a run, or at a training before it is begun, in six steps."""
+    from .analysis import diagnose as look
+
+    history = None
+    if (options.run is None) == (options.data is None):
+        raise ValueError(f"diagnose: give a RUN folder, or --data ({', '.join(data_sets())} or a folder)")
+    if options.run is not None:
+        run = Run.open(options.run)
+        settings, preprocessing = _settings(run), run.preprocessing
+        if options.root is not None:
+            settings = dataclasses.replace(settings, root=options.root)
+        parts, arguments = recipes.load_parts(settings), run.description["model"]["arguments"]
+        if (run.path / "history.json").exists():
+            history = History.load(run.path / "history.json")
+    else:
+        given = {key: getattr(options, key, None) for key in _SETTINGS}
+        settings = recipes.suitable(options.data, given)
+        parts = recipes.load_parts(settings)
+        preprocessing = recipes.fit_preprocessing(parts, settings)
+        arguments = recipes.model_arguments(parts)
+    model = recipes.make_model(settings, arguments)
+    loader, validation = recipes.loaders(parts, settings, preprocessing)
+    trainer = recipes.make_trainer(model, settings, len(loader), len(parts.classes))
+    found = look(model, loader, trainer.loss, trainer.optimizer, validation=validation, history=history)
+    print(found)
+    target = options.out or (None if options.run is None else os.path.join(options.run, "diagnosis.html"))
+    if target is not None:
+        try:
+            found.save(target)
+            print(f"page: {target}")
+        except ImportError as error:
+            print(f"no pictures: {error}", file=sys.stderr)
+    return 0 if found.healthy else 1
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -331,6 +368,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(command=predict)
 
+    command = commands.add_parser("diagnose", parents=[everywhere], help="say what is wrong with a training")
+    command.description = (
+        "Look at data, first loss, activations, learning rate and curves in six steps, each with a verdict, "
+        "and say what is wrong and what to do. Of a RUN the page goes into its folder. "
+        "Exit code 1: something was found."
+    )
+    command.add_argument("run", metavar="RUN", nargs="?", help="a RUN folder; or give --data")
+    _add_choice(command)
+    command.add_argument("--out", metavar="FILE.html|FOLDER", help="where text and pictures go")
+    command.set_defaults(command=diagnose)
+
     command = commands.add_parser(
         "doctor", parents=[everywhere], help="show what pynet found on this machine"
     )
@@ -342,12 +390,23 @@ def _add_train(commands: Any, everywhere: argparse.ArgumentParser) -> None:
     command = commands.add_parser(
         "train", parents=[everywhere], help="train a network", description=train.__doc__
     )
+    _add_choice(command)
+    command.add_argument("--epochs", type=int)
+    command.add_argument(
+        "--validation", type=float, help="share of the training images held out for the curves"
+    )
+    command.add_argument("--out", metavar="RUN", help="where the result goes (default runs/DATA)")
+    command.add_argument("--resume", metavar="RUN", help="continue a run that was stopped")
+    command.set_defaults(command=train)
+
+
+def _add_choice(command: argparse.ArgumentParser) -> None:
+    """The options that say what is trained, and how."""
     command.add_argument(
         "--data", metavar="NAME|FOLDER", help=f"{', '.join(data_sets())}, or a folder CLASS/*.png"
     )
     command.add_argument("--root", metavar="FOLDER", help="folder of the data set's files")
     command.add_argument("--model", help=f"architecture: {', '.join(models.available())}")
-    command.add_argument("--epochs", type=int)
     command.add_argument("--batch-size", type=int)
     command.add_argument("--lr", type=float, help="highest learning rate; it follows half a cosine to zero")
     command.add_argument("--optimizer", help=", ".join(recipes.OPTIMIZERS))
@@ -359,10 +418,4 @@ def _add_train(commands: Any, everywhere: argparse.ArgumentParser) -> None:
         help=f"random changes of the training images, in order; '' for none: {', '.join(augment.NAMES)}",
     )
     command.add_argument("--seed", type=int)
-    command.add_argument(
-        "--validation", type=float, help="share of the training images held out for the curves"
-    )
     command.add_argument("--image-size", type=int, help="pixels a side, for a folder of images")
-    command.add_argument("--out", metavar="RUN", help="where the result goes (default runs/DATA)")
-    command.add_argument("--resume", metavar="RUN", help="continue a run that was stopped")
-    command.set_defaults(command=train)

@@ -1,0 +1,154 @@
+"""What a diagnosis says: findings in steps, as text, as a page and as pictures."""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...io.atomic import write_atomically
+from .faults import FAULTS
+
+
+@dataclass
+class Finding:
+    """One thing that was found.
+
+    Attributes:
+        code: a short name, as "labels_out_of_range". severity: "error", "warning" or "note".
+        sentence: what is the matter. evidence: the numbers. advice: what to do.
+    """
+
+    code: str
+    severity: str
+    sentence: str
+    evidence: str
+    advice: str
+
+
+@dataclass
+class Step:
+    """One step of the procedure: its title, verdict ("good", "look", "wrong" or "left out"), what was
+    measured, findings, and the function that draws its picture.
+    """
+
+    title: str
+    evidence: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    left_out: bool = False
+    draw: Callable[[Any], None] | None = field(default=None, repr=False)
+
+    @property
+    def verdict(self) -> str:
+        severities = {finding.severity for finding in self.findings}
+        if "error" in severities:
+            return "wrong"
+        return "look" if "warning" in severities else "left out" if self.left_out else "good"
+
+    def add(self, code: str, evidence: str, severity: str | None = None, **words: Any) -> None:
+        """Add the finding of a fault; `words` fill its sentence, `severity` replaces its own."""
+        fault = FAULTS[code]
+        sentence = fault.sentence.format(**words)
+        self.findings.append(Finding(code, severity or fault.severity, sentence, evidence, fault.advice))
+
+
+@dataclass
+class Diagnosis:
+    """What `diagnose` returns; `print` it for the report.
+
+    Attributes:
+        steps: the six, in order.
+    """
+
+    steps: list[Step]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Of all steps."""
+        return [finding for step in self.steps for finding in step.findings]
+
+    @property
+    def codes(self) -> set[str]:
+        """Of the findings that are errors or warnings."""
+        return {finding.code for finding in self.findings if finding.severity != "note"}
+
+    @property
+    def healthy(self) -> bool:
+        """Whether there is no error and no warning."""
+        return not self.codes
+
+    def __str__(self) -> str:
+        lines = []
+        for number, step in enumerate(self.steps, 1):
+            lines.append(f"{number}. {step.title}: {step.verdict}")
+            lines += [f"   {text}" for text in step.evidence]
+            for finding in step.findings:
+                lines.append(f"   {finding.severity.upper()} {finding.code}: {finding.sentence}")
+                lines.append(f"     evidence: {finding.evidence}")
+                lines.append(f"     advice: {finding.advice}")
+        lines.append("nothing wrong was found" if self.healthy else f"{len(self.codes)} to look at")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one self-contained page where `path` ends in .html, else a folder: diagnosis.txt and a PNG a
+        step.
+
+        Raises:
+            ImportError: matplotlib is missing.
+        """
+        target = Path(path)
+        if target.suffix == ".html":
+            with tempfile.TemporaryDirectory() as folder:
+                write_atomically(target, self._page(self._pictures(Path(folder))))
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+            self._pictures(target)
+            write_atomically(target / "diagnosis.txt", f"{self}\n")
+
+    def _pictures(self, folder: Path) -> dict[int, Path]:
+        made = {}
+        for number, step in enumerate(self.steps, 1):
+            if step.draw is not None:
+                made[number] = folder / f"step{number}.png"
+                step.draw(made[number])
+        return made
+
+    def _page(self, pictures: dict[int, Path]) -> str:
+        parts = []
+        for number, step in enumerate(self.steps, 1):
+            kind = step.verdict.replace(" ", "-")
+            parts.append(f'<h2>{number}. {html.escape(step.title)} <b class="{kind}">{step.verdict}</b></h2>')
+            parts += [f"<p>{html.escape(text)}</p>" for text in step.evidence]
+            for finding in step.findings:
+                said = [finding.sentence, finding.evidence, finding.advice]
+                sentence, evidence, advice = map(html.escape, said)
+                parts.append(
+                    f"<section><p><strong>{finding.severity}: {sentence}</strong></p>"
+                    f"<p>Evidence: {evidence}</p><p>Advice: {advice}</p></section>"
+                )
+            if number in pictures:
+                data = base64.b64encode(pictures[number].read_bytes()).decode()
+                parts.append(f'<img alt="{html.escape(step.title)}" src="data:image/png;base64,{data}">')
+        return _PAGE.replace("BODY", "\n".join(parts))
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Diagnosis</title><style>
+:root { color-scheme: light dark; }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 50rem; margin: auto; padding: 1rem; }
+img { max-width: 100%; background: white; }
+section { border-left: 4px solid #d9662b; padding-left: 1rem; }
+b { font-size: .9rem; padding: .1rem .5rem; border-radius: .5rem; color: white; background: #666; }
+.good { background: #2a7d46; } .look { background: #a86400; } .wrong { background: #b02020; }
+</style></head><body><h1>Diagnosis</h1>
+BODY
+</body></html>
+"""
