@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..train.history import History, mode_of
-from .page import BLUE, COLOURS, INK, ORANGE, legend, new_figure, panels, tidy
+from .page import BLUE, COLOURS, INK, ORANGE, legend, new_panel
 
 _NOT_CURVES = ("epoch", "lr", "seconds")
 
@@ -18,12 +18,13 @@ def curve_keys(history: History) -> list[str]:
     return [key for key in history.columns if not key.startswith("val_") and key not in _NOT_CURVES]
 
 
-def curves(history: History) -> Any:
+def curves(history: History) -> list[Any]:
     """A panel for the loss and one for each metric: training, validation, and the gap between them shaded."""
-    keys = curve_keys(history)
-    figure, places = panels(5, 3.4, len(keys), 2)
+    made = []
     epochs = np.array(history["epoch"], float)
-    for panel, key in zip(places, keys, strict=True):
+    for key in curve_keys(history):
+        figure, panel = new_panel(4.9, 3.4)
+        made.append(figure)
         scale = 100 if mode_of(key) == "max" else 1
         training = scale * np.array(history[key], float)
         mark = "o" if len(epochs) <= 30 else None
@@ -35,41 +36,43 @@ def curves(history: History) -> Any:
         _axes(panel, key.replace("_", " ").capitalize(), "epoch", "%" if scale == 100 else "")
         whole_epochs(panel)
         legend(panel)
-    return figure
+    return made
 
 
-def steps(gradients: np.ndarray) -> Any:
+def steps(gradients: np.ndarray) -> list[Any]:
     """Learning rate and norm of the gradients over the epochs, from a Monitor's rows."""
-    figure, (rate, norm) = panels(5, 2.9, 2, 2)
+    first, rate = new_panel(4.9, 2.9)
     rate.plot(gradients[:, 0], gradients[:, 2], color=BLUE)
     _axes(rate, "Learning rate", "epochs passed", "")
+    second, norm = new_panel(4.9, 2.9)
     finite = np.isfinite(gradients[:, 1]) & (gradients[:, 1] > 0)
     norm.plot(gradients[finite, 0], gradients[finite, 1], color=BLUE, linewidth=1)
     if finite.any():
         norm.set_yscale("log")
     _axes(norm, "Norm of the gradients", "epochs passed", "")
-    return figure
+    return [first, second]
 
 
-def histograms(rows: Mapping[str, np.ndarray]) -> Any:
-    """A panel a name: the distribution after every epoch as a column, dark where many values are."""
-    figure, places = panels(3.3, 2.3, len(rows), 3)
-    for panel, (name, row) in zip(places, rows.items(), strict=True):
+def histograms(rows: Mapping[str, np.ndarray]) -> list[Any]:
+    """A panel a name: the distribution after every epoch as a column, strong where many values are."""
+    made = []
+    for name, row in rows.items():
+        figure, panel = new_panel(3.25, 2.3)
+        made.append(figure)
         low, high = row[:, 0].min(), row[:, 1].max()
         bins = np.linspace(low, high if high > low else low + 1, 49)
         columns = np.stack([_rebinned(epoch, bins) for epoch in row])
-        # Each epoch by its own largest bin, and a root, so that thin tails can be seen.
-        shares = np.sqrt(columns / np.maximum(columns.max(axis=1, keepdims=True), 1e-300))
+        # Each epoch by its own largest bin, and a cube root, so that thin tails can be seen.
+        shares = np.cbrt(columns / np.maximum(columns.max(axis=1, keepdims=True), 1e-300))
         panel.imshow(
             shares.T, origin="lower", aspect="auto", cmap=_fading(), vmin=0, vmax=1, interpolation="nearest",
             extent=(0.5, len(row) + 0.5, bins[0], bins[-1]),
         )  # fmt: skip
         panel.grid(False)
-        title = name.split(" ", 1)[1]
-        _axes(panel, title if len(title) < 34 else "…" + title[-33:], "epoch", "")
+        _axes(panel, name if len(name) < 34 else "…" + name[-33:], "epoch", "")
         panel.title.set_fontsize(9.5)
         whole_epochs(panel)
-    return figure
+    return made
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Any:
@@ -77,9 +80,7 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Any:
     count = len(classes)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = min(max(3.6, 0.5 * count + 1.8), 11)
-    figure = new_figure(side + 0.4, side)
-    panel = figure.subplots()
-    tidy(panel)
+    figure, panel = new_panel(side + 0.4, side)
     panel.grid(False)
     panel.imshow(shares, cmap=_fading(), vmin=0, vmax=1, interpolation="nearest")
     if count <= 30:
@@ -100,20 +101,19 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Any:
 
 def seconds(history: History) -> Any:
     """The time of each epoch."""
-    figure, (panel,) = panels(5, 2.2, 1, 1)
+    figure, panel = new_panel(4.9, 2.2)
     panel.bar(history["epoch"], history["seconds"], color=BLUE)
     _axes(panel, "", "epoch", "seconds")
     whole_epochs(panel)
     return figure
 
 
-def overlaid(histories: Mapping[str, History]) -> Any:
-    """Validation curves of several runs, where there are none training curves; a panel a figure, a colour a
-    run.
-    """
-    keys = list(dict.fromkeys(key for history in histories.values() for key in curve_keys(history)))
-    figure, places = panels(5, 3.6, len(keys), 2)
-    for panel, key in zip(places, keys, strict=True):
+def overlaid(histories: Mapping[str, History]) -> list[Any]:
+    """Validation curves of several runs, of those without validation the training curves; a colour a run."""
+    made = []
+    for key in dict.fromkeys(key for history in histories.values() for key in curve_keys(history)):
+        figure, panel = new_panel(4.9, 3.6)
+        made.append(figure)
         scale = 100 if mode_of(key) == "max" else 1
         for place, (name, history) in enumerate(histories.items()):
             shown = f"val_{key}" if f"val_{key}" in history else key
@@ -127,7 +127,7 @@ def overlaid(histories: Mapping[str, History]) -> Any:
         _axes(panel, key.replace("_", " ").capitalize(), "epoch", "%" if scale == 100 else "")
         whole_epochs(panel)
         legend(panel)
-    return figure
+    return made
 
 
 def filters(weight: np.ndarray) -> list[np.ndarray] | None:
@@ -138,10 +138,11 @@ def filters(weight: np.ndarray) -> list[np.ndarray] | None:
         return None
     images = []
     for kernel in weight[:64]:
-        low, high = np.nanmin(kernel), np.nanmax(kernel)
-        scaled = (kernel - low) / (high - low if high > low else 1)
-        images.append((255 * np.nan_to_num(scaled)).astype(np.uint8).transpose(1, 2, 0).squeeze())
-    return [image if image.ndim > 1 else image[None] for image in images]
+        finite = np.nan_to_num(kernel, posinf=0, neginf=0)
+        low, high = finite.min(), finite.max()
+        scaled = (255 * (finite - low) / (high - low if high > low else 1)).astype(np.uint8)
+        images.append(scaled[0] if len(scaled) == 1 else scaled.transpose(1, 2, 0))
+    return images
 
 
 def whole_epochs(panel: Any) -> None:

@@ -42,7 +42,7 @@ class Monitor(Callback):
     def __init__(self, path: str | os.PathLike[str], images: np.ndarray) -> None:
         self.path, self.images = Path(path), images
         self.gradients = np.zeros((0, 3))
-        self.histograms: dict[str, np.ndarray] = {}
+        self.histograms: dict[tuple[str, str], np.ndarray] = {}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Monitor:
@@ -78,26 +78,32 @@ class Monitor(Callback):
             model.train(training)
         shown = [layer for layer in layers if layer.is_activation] or layers
         for layer in _evenly(shown):
-            self._append(f"activations {layer.name}", *layer.histogram)
+            self._append("activations", layer.name, *layer.histogram)
         for name, values in _evenly(_weights(model)):
             finite = values[np.isfinite(values)]
-            self._append(f"weights {name}", *np.histogram(finite if finite.size else [0.0], bins=_BINS))
+            self._append("weights", name, *np.histogram(finite if finite.size else [0.0], bins=_BINS))
         save_file(self.state_dict(), self.path)
 
-    def _append(self, name: str, counts: np.ndarray, edges: np.ndarray) -> None:
+    def _append(self, kind: str, layer: str, counts: np.ndarray, edges: np.ndarray) -> None:
         row = np.concatenate([[edges[0], edges[-1]], counts.astype(np.float64)])[None]
-        before = self.histograms.get(name)
-        self.histograms[name] = row if before is None else np.concatenate([before, row])
+        before = self.histograms.get((kind, layer))
+        self.histograms[kind, layer] = row if before is None else np.concatenate([before, row])
 
     def state_dict(self) -> dict[str, Any]:
         """All that was recorded."""
-        return {"gradients": self.gradients, **self.histograms}
+        # Files sort their entries by name; the number keeps the order.
+        numbered = enumerate(self.histograms.items())
+        rows = {f"{number:03d} {kind} {layer}": row for number, ((kind, layer), row) in numbered}
+        return {"gradients": self.gradients, **rows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on recording after it."""
         arrays = {name: np.asarray(value, np.float64) for name, value in state.items()}
         self.gradients = arrays.pop("gradients", np.zeros((0, 3))).reshape(-1, 3)
-        self.histograms = arrays
+        self.histograms = {}
+        for name in sorted(arrays):
+            _, kind, layer = name.split(" ", 2)
+            self.histograms[kind, layer] = arrays[name]
 
 
 def _weights(model: Module) -> list[tuple[str, np.ndarray]]:

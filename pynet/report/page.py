@@ -11,6 +11,7 @@ import base64
 import html
 import io
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -76,13 +77,18 @@ class Page:
             f'<p><b class="badge {kind}">{html.escape(verdict)}</b> {html.escape(sentence)}</p>'
         )
 
-    def figure(self, figure: Any, description: str) -> None:
-        """A matplotlib Figure; `description` says what is seen, as caption and for those who cannot see
-        it.
+    def figure(self, figures: Any, description: str) -> None:
+        """A matplotlib Figure, or a list of them, which stand side by side where there is room.
+
+        Args:
+            figures: made by `new_figure` or `new_panel`.
+            description: what is seen, as caption and for those who cannot see it.
         """
         said = html.escape(description)
+        made = figures if isinstance(figures, list) else [figures]
+        drawn = "".join(svg(figure, f"{len(self._parts)}-{place}") for place, figure in enumerate(made))
         self._parts.append(
-            f'<figure role="img" aria-label="{said}">{svg(figure, len(self._parts))}'
+            f'<figure role="img" aria-label="{said}"><div class="panels">{drawn}</div>'
             f"<figcaption>{said}</figcaption></figure>"
         )
 
@@ -123,17 +129,12 @@ def new_figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained", facecolor="none")
 
 
-def panels(width: float, height: float, count: int, columns: int) -> tuple[Any, list[Any]]:
-    """A Figure with `count` empty panels in rows of `columns`, each `width` by `height` inches."""
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    figure = new_figure(width * columns, height * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel in grid[count:]:
-        panel.set_axis_off()
-    for panel in grid[:count]:
-        tidy(panel)
-    return figure, list(grid[:count])
+def new_panel(width: float, height: float) -> tuple[Any, Any]:
+    """A Figure in inches and its one panel, empty."""
+    figure = new_figure(width, height)
+    panel = figure.subplots()
+    tidy(panel)
+    return figure, panel
 
 
 def tidy(panel: Any) -> None:
@@ -155,15 +156,19 @@ def legend(panel: Any) -> None:
         panel.legend(frameon=False, fontsize=9, labelcolor=INK)
 
 
-def svg(figure: Any, number: int) -> str:
-    """The Figure as SVG text to stand in a page; `number` keeps the ids of several apart."""
+def svg(figure: Any, name: str) -> str:
+    """The Figure as SVG text to stand in a page; `name` keeps the ids of several apart."""
     from matplotlib import rc_context
 
     stream = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": f"figure{number}", "font.family": "sans-serif"}):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": f"figure {name}", "font.family": "sans-serif"}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
-    return text[text.index("<svg") :].replace(INK, "currentColor")
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    # The names of matplotlib's groups are the same in every figure: keep what is referred to, which the salt
+    # tells apart.
+    used = set(re.findall(r"#([\w.-]+)", text))
+    return re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
 
 
 def png(pixels: np.ndarray) -> str:
@@ -195,7 +200,8 @@ h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; padding-top: .8rem; border-top: 
 .subtitle, figcaption { color: var(--faint) }
 figcaption { font-size: .85rem }
 figure { margin: 1rem 0 }
-figure > svg { max-width: 100%; height: auto; font-family: system-ui, sans-serif }
+.panels { display: flex; flex-wrap: wrap; gap: .4rem }
+.panels svg { flex: 0 1 auto; max-width: 100%; height: auto }
 pre { background: var(--box); padding: .7rem; border-radius: .4rem; white-space: pre-wrap; font-size: .9rem }
 .numbers { display: flex; flex-wrap: wrap; gap: .6rem }
 .numbers div { background: var(--box); border-radius: .5rem; padding: .6rem .9rem; flex: 1 1 8rem }
@@ -203,8 +209,9 @@ pre { background: var(--box); padding: .7rem; border-radius: .4rem; white-space:
 .numbers span { color: var(--faint); font-size: .85rem }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; font-size: .92rem }
-th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line);
-vertical-align: top } .number { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal }
+th, td { overflow-wrap: normal; text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid
+var(--line);
+vertical-align: top } .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
 .images { display: grid; gap: .7rem; grid-template-columns: repeat(auto-fill, minmax(var(--side), 1fr)) }
 .images figure { margin: 0 }
 .images img { image-rendering: pixelated; display: block; width: var(--side); height: auto; border-radius:

@@ -97,7 +97,8 @@ def _gap(history: History) -> str:
     """In words, the gap of the last epoch and where it is going."""
     if "val_loss" not in history:
         return "There was no validation part: nothing tells whether the network generalises."
-    gap = np.array(history["val_loss"], float) - np.array(history["loss"], float)
+    with np.errstate(invalid="ignore"):
+        gap = np.array(history["val_loss"], float) - np.array(history["loss"], float)
     if not np.isfinite(gap[-1]):
         return "The loss is not finite: the training diverged."
     said = (
@@ -127,11 +128,12 @@ def _monitor(page: Page, monitor: Monitor) -> None:
         ("activations", "What the layers give for a fixed batch of training images, after each epoch."),
         ("weights", "The weights of the layers after each epoch."),
     ):
-        rows = {name: row for name, row in monitor.histograms.items() if name.startswith(kind)}
+        rows = {layer: row for (of, layer), row in monitor.histograms.items() if of == kind}
         if rows:
             page.section(f"{kind.capitalize()} over time")
             page.figure(
-                figures.histograms(rows), f"{meaning} A column is a histogram; dark is where many values are."
+                figures.histograms(rows),
+                f"{meaning} A column is a histogram; strong colour is where many values are.",
             )
 
 
@@ -150,7 +152,7 @@ def _results(page: Page, classes: list[str], part: Any, outputs: np.ndarray) -> 
     _mistakes(page, classes, part, labels, predicted, outputs)
 
 
-def scores(matrix: np.ndarray, classes: list[str]) -> list[tuple[str, str, str, str, str]]:
+def scores(matrix: np.ndarray, classes: list[str]) -> list[tuple[str, ...]]:
     """Precision, recall and F1 of each class in percent, from a confusion matrix with true classes in rows;
     "-" where there is nothing to divide by.
     """
