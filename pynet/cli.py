@@ -279,9 +279,11 @@ def compare_runs(options: argparse.Namespace) -> int:
     return 0
 
 
-def _report(run: Run, history: Any, model: Any, part: Any = None, outputs: Any = None) -> None:
+def _report(
+    run: Run, history: Any, model: Any, part: Any = None, outputs: Any = None, *, said_on: Any = None
+) -> None:
     try:
-        print(f"report: {write_report(run, history, model, part, outputs)}")
+        print(f"report: {write_report(run, history, model, part, outputs)}", file=said_on or sys.stdout)
     except ImportError as error:
         print(f"no report: {error}", file=sys.stderr)
 
@@ -290,7 +292,7 @@ def _stopped(run: Run, trainer: Trainer, model: Any) -> int:
     run.description["status"] = "stopped"
     run.save()
     run.save_pictures(trainer.history)
-    _report(run, trainer.history, model)
+    _report(run, trainer.history, model, said_on=sys.stderr)
     print(f"continue with: pynet train --resume {shlex.quote(str(run.path))}", file=sys.stderr)
     return _INTERRUPTED.get(trainer.interrupted or "", 2)
 
