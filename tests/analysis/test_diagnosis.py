@@ -54,13 +54,13 @@ def test_thirteen_of_fifteen_at_every_seed(seed):
     assert len(missed) <= 2, missed
 
 
-@pytest.mark.parametrize(("code", "make"), cases.OTHERS, ids=lambda value: getattr(value, "__name__", value))
-def test_other_faults(code, make):
-    assert code in diagnosed(make).codes
+@pytest.mark.parametrize(("make", "codes"), cases.OTHERS, ids=lambda value: getattr(value, "__name__", ""))
+def test_other_faults(make, codes):
+    assert codes <= diagnosed(make).codes
 
 
 def test_every_fault_has_a_case():
-    tested = {*cases.FIFTEEN, *(code for code, _ in cases.OTHERS)}
+    tested = {*cases.FIFTEEN, *(code for _, codes in cases.OTHERS for code in codes)}
     elsewhere = {
         "cannot_overfit", "diverged", "overfitting", "targets_no_probabilities", "frozen", "too_simple",
         "outputs_without_samples",
@@ -241,10 +241,10 @@ def test_a_model_for_batches_of_one_size():
 
 def test_page_and_folder(tmp_path):
     pytest.importorskip("matplotlib")
-    found = diagnosed(cases.dead_relu)
+    found = diagnosed(cases.tiny_data)
     found.save(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    assert page.count("data:image/png;base64,") == 6 and "dead" in page and "http" not in page
+    assert page.count("data:image/png;base64,") == 6 and "so few samples" in page and "http" not in page
     found.save(tmp_path / "folder")
     assert sorted(p.name for p in (tmp_path / "folder").iterdir()) == [
         "diagnosis.txt", *(f"step{i}.png" for i in range(1, 7)),
@@ -254,9 +254,9 @@ def test_page_and_folder(tmp_path):
 def test_command(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     choice = ["--data", "digits", "--model", "mlp"]
-    assert cli.main(["diagnose", *choice, "--out", str(tmp_path / "d.html")]) == 0
+    assert cli.main(["diagnose", *choice]) == 0
     out = capsys.readouterr().out
-    assert "6. Curves: good" in out and "nothing wrong was found" in out and (tmp_path / "d.html").exists()
+    assert "6. Curves: good" in out and "nothing wrong was found" in out
     assert cli.main(["diagnose", *choice, "--lr", "1e-7"]) == 1
     assert "lr_too_low" in capsys.readouterr().out
     run = tmp_path / "run"
