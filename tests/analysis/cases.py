@@ -381,12 +381,12 @@ def wrong_shape():
 
 
 OTHERS = [
-    (sgd_times_100, {"lr_too_high"}), (norm_times_100, {"lr_too_high"}), (sgd_over_1000, {"lr_too_low"}),
-    (norm_over_1000, {"lr_too_low"}), (forgotten_by_the_optimizer, {"frozen_layer"}),
-    (optimizer_of_another_model, {"frozen_layer"}), (ascent, {"wrong_sign"}),
-    (double_sigmoid, {"double_softmax"}),
+    (sgd_times_100, {"lr_too_high"}), (sgd_over_1000, {"lr_too_low"}),
+    (forgotten_by_the_optimizer, {"frozen_layer"}), (optimizer_of_another_model, {"frozen_layer"}),
+    (ascent, {"wrong_sign"}), (double_sigmoid, {"double_softmax"}),
     (binary_labels_of_both_signs, {"binary_out_of_range"}), (float_labels, {"labels_not_integers"}),
     (one_class, {"one_class"}), (holes, {"not_finite"}), (raw_targets, {"targets_not_standardised"}),
     (tiny_tanh, {"activations_collapse", "vanishing_gradients"}), (huge_tanh, {"saturated"}),
     (growing, {"exploding_gradients", "initial_loss"}), (wrong_shape, {"model_fails"}),
 ]  # fmt: skip
+SLOW = [(norm_times_100, {"lr_too_high"}), (norm_over_1000, {"lr_too_low"})]
