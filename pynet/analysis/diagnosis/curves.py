@@ -43,7 +43,8 @@ def read_curves(history: Any) -> Curves:
         if key in history:
             sign = 1 if key == "accuracy" else -1
             train, held = (
-                sign * np.array(history[k] if k in history else [], float) for k in (key, f"val_{key}")
+                sign * np.array(history[k] if k in history.columns else [], float)
+                for k in (key, f"val_{key}")
             )
             return Curves(key, train, held)
     raise ValueError(f"the history has neither accuracy nor loss, but {', '.join(history.columns)}")
