@@ -31,7 +31,7 @@ class LRFinder:
             average.
         steepest: the rate at which the smoothed loss falls fastest over log(rate). tenth: a tenth of the rate
             at which it is lowest.
-        suggestion: the smaller of the two; None where the loss never fell by a tenth.
+        suggestion: the smaller of the two; None where the loss never fell by a tenth, or only by its noise.
     """
 
     rates: np.ndarray = field(repr=False)
@@ -43,9 +43,7 @@ class LRFinder:
 
     def __str__(self) -> str:
         if self.suggestion is None:
-            return (
-                "learning rate: the loss fell at no rate; look at the data, the loss and the initialisation"
-            )
+            return "learning rate: none suggested, the loss fell by less than a tenth at every rate"
         return (
             f"learning rate: start with {self.suggestion:.1e} (steepest descent at {self.steepest:.1e}, "
             f"a tenth of the minimum at {self.tenth:.1e})"
@@ -64,9 +62,9 @@ def lr_finder(
     loss: Callable[..., Tensor],
     optimizer: Any = None,
     *,
-    start: float = 1e-6,
+    start: float = 1e-5,
     end: float = 10.0,
-    steps: int = 100,
+    steps: int = 120,
     batch_size: int = 64,
     smoothing: float = 0.8,
     samples: int = 2048,
@@ -129,12 +127,17 @@ def lr_finder(
 
 
 def _suggest(rates: np.ndarray, losses: np.ndarray, smoothed: np.ndarray) -> LRFinder:
-    if len(smoothed) < 5:
-        return LRFinder(rates, losses, smoothed, None, None, None)
-    lowest = int(smoothed.argmin())
-    first = float(np.median(smoothed[:5]))
-    if lowest < 2 or first - smoothed[lowest] < 0.1 * abs(first):
-        return LRFinder(rates, losses, smoothed, None, None, None)
-    slopes = np.gradient(smoothed[: lowest + 1], np.log(rates[: lowest + 1]))
-    steepest, tenth = float(rates[int(slopes.argmin())]), float(rates[lowest] / 10)
+    nothing = LRFinder(rates, losses, smoothed, None, None, None)
+    early = losses[: max(len(rates) // 6, 5)]  # at rates that change nothing yet
+    if len(smoothed) <= len(early):
+        return nothing
+    first, lowest = float(early.mean()), int(smoothed.argmin())
+    drop = first - float(smoothed[lowest])
+    if not drop > max(0.1 * abs(first), float(early.std())):
+        return nothing
+    # The descent begins where a tenth of the drop is behind; before it are only the batches' differences.
+    begin = int(np.flatnonzero(smoothed[: lowest + 1] > first - 0.1 * drop)[-1]) if lowest else 0
+    part = slice(begin, lowest + 1)
+    slopes = np.gradient(smoothed[part], np.log(rates[part]))
+    steepest, tenth = float(rates[begin + int(slopes.argmin())]), float(rates[lowest] / 10)
     return LRFinder(rates, losses, smoothed, steepest, tenth, min(steepest, tenth))

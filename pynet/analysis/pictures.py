@@ -17,7 +17,7 @@ Path = str | os.PathLike[str]
 
 def plot_activations(stats: Any, path: Path) -> None:
     """A histogram of each layer's activations, and of its gradients where there are any."""
-    layers = stats.layers
+    layers = _shown(stats.layers)
     rows = 2 if any(layer.gradient_histogram for layer in layers) else 1
     columns = max(len(layers), 1)
     figure = _figure(max(1.7 * columns, 4), 2.2 * rows + 0.4)
@@ -29,6 +29,13 @@ def plot_activations(stats: Any, path: Path) -> None:
             _bars(panels[1][column], layer.gradient_histogram, _ORANGE)
             panels[1][column].set_title(f"gradient\ndeviation {layer.grad_std:.1e}", fontsize=8)
     _save(figure, path)
+
+
+def _shown(layers: list[Any], most: int = 10) -> list[Any]:
+    """All layers where there are few, else the activations, equally spaced where these are many."""
+    if len(layers) > most:
+        layers = [layer for layer in layers if layer.is_activation] or layers
+    return [layers[i] for i in np.linspace(0, len(layers) - 1, min(len(layers), most)).round().astype(int)]
 
 
 def _bars(panel: Any, histogram: tuple[np.ndarray, np.ndarray], colour: str) -> None:
@@ -70,6 +77,9 @@ def plot_lines(lines: Mapping[str, Any], path: Path, xlabel: str, ylabel: str) -
         panel.plot(np.arange(1, len(values) + 1), values, color=colour, linewidth=1.8, label=label)
     panel.set_xlabel(xlabel)
     panel.set_ylabel(ylabel)
+    if "%" in ylabel:
+        low, high = panel.get_ylim()
+        panel.set_ylim(min(low, high - 10), max(high, low + 10))  # noise is not to look like change
     panel.legend(frameon=False)
     _save(figure, path)
 

@@ -20,7 +20,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 @dataclass
 class Case:
-    """Everything that the steps read; they write only `found`, `linear` and `suggestion`.
+    """Everything that the steps read; they write only what they find.
 
     Attributes:
         model, loss: as given; steps work on copies.
@@ -31,7 +31,8 @@ class Case:
         history: of a training that has been, or None.
         output: of the first samples, before training; None where the model fails.
         failure: what model or loss say where they refuse the data, else "".
-        found: the findings so far. linear: whether the model is one linear function, as far as step 3 saw.
+        found: the findings so far. learnt: whether the model was trained before. linear: whether the model is
+            one linear function, as far as step 3 saw.
         suggestion: a learning rate, from the range test.
     """
 
@@ -48,6 +49,7 @@ class Case:
     output: np.ndarray | None = None
     failure: str = ""
     found: list[Finding] = field(default_factory=list)
+    learnt: bool = False
     linear: bool = False
     suggestion: float | None = None
 

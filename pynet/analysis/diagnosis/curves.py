@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...autograd import from_numpy, no_grad
-from ..checks import loss_of
+from ..checks import loss_of, loss_of_nothing
 from ..pictures import plot_lines
 from ..samples import Loss, endless_batches, untouched_randomness
 from ..samples import step as train_step
@@ -27,11 +28,13 @@ class Curves:
 
     Attributes:
         name: of the score. train, validation: of each pass; validation may be empty.
+        chance: the score of a model that knows nothing, NaN where it is not known.
     """
 
     name: str
     train: np.ndarray = field(repr=False)
     validation: np.ndarray = field(repr=False)
+    chance: float = math.nan
 
 
 def read_curves(history: Any) -> Curves:
@@ -39,16 +42,16 @@ def read_curves(history: Any) -> Curves:
     for key in ("accuracy", "loss"):
         if key in history:
             sign = 1 if key == "accuracy" else -1
-            both = [
-                sign * np.asarray(history[k], float) if k in history else np.zeros(0)
+            train, held = (
+                sign * np.array(history[k] if k in history.columns else [], float)
                 for k in (key, f"val_{key}")
-            ]
-            return Curves(key, *both)
+            )
+            return Curves(key, train, held)
     raise ValueError(f"the history has neither accuracy nor loss, but {', '.join(history.columns)}")
 
 
 def verdict(curves: Curves, noise: float = NOISE) -> tuple[str, str]:
-    """One of "go on", "go deeper", "stop", "done", "diverged" and "too short", and the numbers behind it.
+    """One of `VERDICTS`, and the numbers behind it.
 
     Args:
         curves: of training and validation.
@@ -75,6 +78,8 @@ def verdict(curves: Curves, noise: float = NOISE) -> tuple[str, str]:
     )
     if best - now > 3 * noise and rise > 0 and int(_smooth(validation).argmax()) < len(train) - third:
         return "stop", evidence
+    if max(train.max(), validation.max()) < curves.chance + 3 * noise:
+        return "flat", f"{evidence}; chance is {_show(curves, curves.chance)}"
     if curves.name == "accuracy" and now > 0.98:
         return "done", evidence
     if (
@@ -98,6 +103,7 @@ VERDICTS = {
     "go on": "both rise with a gap: the training is sound; go on, and regularise if the gap grows",
     "go deeper": "both rise without a gap: the network has room; train longer, go deeper or wider",
     "stop": "training rises and validation falls: it learns by heart",
+    "flat": "neither gets anywhere: it does not learn, or not in so few passes",
     "done": "no more to gain this way: both are level, or near 100 %",
     "diverged": "the loss is not a number any more",
     "too short": "four passes with validation are the least to judge by",
@@ -114,6 +120,7 @@ def check_curves(case: Case) -> Step:
         origin = f"of the history given, {len(curves.train)} passes"
     said, evidence = verdict(curves, noise)
     step = Step("Curves", [origin, f"verdict: {said}; {VERDICTS[said]}", evidence])
+    step.open = "unclear" if said in ("flat", "too short") else ""
     scale, unit = (100, "accuracy (%)") if curves.name == "accuracy" else (-1, curves.name)
     lines = {"training": scale * curves.train, "validation": scale * curves.validation}
     lines = {label: values for label, values in lines.items() if len(values)}
@@ -146,7 +153,10 @@ def short_training(case: Case) -> tuple[Curves, Pair]:
             if not np.isfinite(value):
                 train[-1] = np.nan
                 break
-    return Curves("accuracy" if case.labels else "loss", np.array(train), np.array(held)), (output, yv)
+    name, chance = "loss", -loss_of_nothing(case.loss, output, yv)[0]
+    if case.labels:
+        name, chance = "accuracy", float(np.unique(y, return_counts=True)[1].max()) / len(y)
+    return Curves(name, np.array(train), np.array(held), chance), (output, yv)
 
 
 def _score(case: Case, loss: Loss, output: np.ndarray, y: np.ndarray) -> float:

@@ -33,22 +33,29 @@ class Finding:
 
 @dataclass
 class Step:
-    """One step of the procedure: its title, verdict ("good", "look", "wrong" or "left out"), what was
-    measured, findings, and the function that draws its picture.
+    """One step of the procedure.
+
+    Attributes:
+        title: what it looks at. evidence: what was measured, in sentences. table: the same in columns, or "".
+        findings: what is wrong.
+        open: "left out" where the step was not taken, "unclear" where it could not say, else "".
+        draw: the function of a path that draws its picture, or None.
     """
 
     title: str
     evidence: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    left_out: bool = False
+    open: str = ""
+    table: str = ""
     draw: Callable[[Any], None] | None = field(default=None, repr=False)
 
     @property
     def verdict(self) -> str:
+        """ "wrong", "look", "good", or what `open` says."""
         severities = {finding.severity for finding in self.findings}
         if "error" in severities:
             return "wrong"
-        return "look" if "warning" in severities else "left out" if self.left_out else "good"
+        return "look" if "warning" in severities else self.open or "good"
 
     def add(self, code: str, evidence: str, severity: str | None = None, **words: Any) -> None:
         """Add the finding of a fault; `words` fill its sentence, `severity` replaces its own."""
@@ -86,15 +93,22 @@ class Diagnosis:
         lines = []
         for number, step in enumerate(self.steps, 1):
             lines.append(f"{number}. {step.title}: {step.verdict}")
-            lines += [f"   {text}" for text in step.evidence]
+            lines += [f"   {text}" for text in [*step.evidence, *step.table.splitlines()]]
             for finding in step.findings:
                 lines.append(f"   {finding.severity.upper()} {finding.code}: {finding.sentence}")
                 lines.append(f"     evidence: {finding.evidence}")
                 lines.append(f"     advice: {finding.advice}")
-        lines.append("nothing wrong was found" if self.healthy else f"{len(self.codes)} to look at")
+        lines.append(self._closing())
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def _closing(self) -> str:
+        if self.healthy:
+            return "nothing wrong was found"
+        first = next(f for severity in ("error", "warning") for f in self.findings if f.severity == severity)
+        more = len(self.codes) - 1
+        return f"begin with {first.code}: {first.sentence}" + (f" ({more} more to look at)" if more else "")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one self-contained page where `path` ends in .html, else a folder: diagnosis.txt and a PNG a
@@ -121,18 +135,21 @@ class Diagnosis:
         return made
 
     def _page(self, pictures: dict[int, Path]) -> str:
-        parts = []
+        parts = [f"<p><strong>{html.escape(self._closing())}</strong></p>"]
         for number, step in enumerate(self.steps, 1):
             kind = step.verdict.replace(" ", "-")
             parts.append(f'<h2>{number}. {html.escape(step.title)} <b class="{kind}">{step.verdict}</b></h2>')
-            parts += [f"<p>{html.escape(text)}</p>" for text in step.evidence]
             for finding in step.findings:
-                said = [finding.sentence, finding.evidence, finding.advice]
-                sentence, evidence, advice = map(html.escape, said)
-                parts.append(
-                    f"<section><p><strong>{finding.severity}: {sentence}</strong></p>"
-                    f"<p>Evidence: {evidence}</p><p>Advice: {advice}</p></section>"
+                sentence, evidence, advice = map(
+                    html.escape, (finding.sentence, finding.evidence, finding.advice)
                 )
+                parts.append(
+                    f'<section class="{finding.severity}"><p><strong>{sentence}</strong></p>'
+                    f"<p>Evidence: {evidence}.</p><p>What to do: {advice}.</p></section>"
+                )
+            parts += [f"<p>{html.escape(text)}</p>" for text in step.evidence]
+            if step.table:
+                parts.append(f"<pre>{html.escape(step.table)}</pre>")
             if number in pictures:
                 data = base64.b64encode(pictures[number].read_bytes()).decode()
                 parts.append(f'<img alt="{html.escape(step.title)}" src="data:image/png;base64,{data}">')
@@ -145,7 +162,9 @@ _PAGE = """<!doctype html>
 :root { color-scheme: light dark; }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 50rem; margin: auto; padding: 1rem; }
 img { max-width: 100%; background: white; }
-section { border-left: 4px solid #d9662b; padding-left: 1rem; }
+pre { overflow-x: auto; font-size: .8rem; }
+section { border-left: 4px solid #888; padding-left: 1rem; }
+.error { border-color: #b02020; } .warning { border-color: #d9662b; }
 b { font-size: .9rem; padding: .1rem .5rem; border-radius: .5rem; color: white; background: #666; }
 .good { background: #2a7d46; } .look { background: #a86400; } .wrong { background: #b02020; }
 </style></head><body><h1>Diagnosis</h1>

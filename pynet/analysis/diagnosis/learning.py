@@ -35,6 +35,7 @@ def check_rate(case: Case) -> Step:
     found = lr_finder(case.model, (case.x, case.y), case.loss, case.optimizer)
     case.suggestion = found.suggestion
     step = Step("Learning rate", [str(found)], draw=partial(plot_rates, found))
+    step.open = "" if found.suggestion is not None or case.learnt else "unclear"
     if not hasattr(case.optimizer, "param_groups"):
         return step
     rate = planned_rate(case.optimizer.param_groups[0])

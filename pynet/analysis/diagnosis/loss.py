@@ -21,6 +21,7 @@ def check_loss(case: Case) -> Step:
     step = Step("Initial loss")
     first = check_initial_loss(case.model, (case.x, case.y), case.loss)
     step.evidence.append(str(first))
+    case.learnt = first.learnt
     _sign(case, step)
     _ends(case, step)
     if not first.ok and not step.findings:

@@ -29,7 +29,7 @@ COLLAPSED = 1e-2  # deviation from sample to sample of the last hidden activatio
 def check_signals(case: Case) -> Step:
     """Step 3."""
     stats, pairs = watch(case.model, case.x[:256], case.y[:256], case.loss)
-    step = Step("Activations and gradients", str(stats).splitlines(), draw=partial(plot_activations, stats))
+    step = Step("Activations and gradients", table=str(stats), draw=partial(plot_activations, stats))
     case.linear = len(stats.layers) == 1
     _frozen(case, step)
     _equal_units(case, step)
