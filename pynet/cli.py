@@ -187,6 +187,7 @@ def diagnose(options: argparse.Namespace) -> int:
     loader, validation = recipes.loaders(parts, settings, preprocessing)
     trainer = recipes.make_trainer(model, settings, len(loader), len(parts.classes))
     found = look(model, loader, trainer.loss, trainer.optimizer, validation=validation, history=history)
+    found.title = f"Diagnosis of {settings.model} on {os.path.basename(settings.data)}"
     print(found)
     target = options.out or (None if options.run is None else os.path.join(options.run, "diagnosis.html"))
     if target is not None:

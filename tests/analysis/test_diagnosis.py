@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,6 +75,11 @@ def test_every_fault_has_a_case():
         "outputs_without_samples",
     }  # fmt: skip
     assert tested | elsewhere == set(FAULTS)
+
+
+def test_the_page_of_the_docs_has_every_fault():
+    text = (Path(__file__).parents[2] / "docs" / "diagnosis.md").read_text()
+    assert [code for code in FAULTS if f"`{code}`" not in text] == []
 
 
 def test_consequences():

@@ -70,9 +70,11 @@ class Diagnosis:
 
     Attributes:
         steps: the six, in order.
+        title: of the page.
     """
 
     steps: list[Step]
+    title: str = "Diagnosis"
 
     @property
     def findings(self) -> list[Finding]:
@@ -153,12 +155,12 @@ class Diagnosis:
             if number in pictures:
                 data = base64.b64encode(pictures[number].read_bytes()).decode()
                 parts.append(f'<img alt="{html.escape(step.title)}" src="data:image/png;base64,{data}">')
-        return _PAGE.replace("BODY", "\n".join(parts))
+        return _PAGE.replace("TITLE", html.escape(self.title)).replace("BODY", "\n".join(parts))
 
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Diagnosis</title><style>
+<title>TITLE</title><style>
 :root { color-scheme: light dark; }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 50rem; margin: auto; padding: 1rem; }
 img { max-width: 100%; background: white; }
@@ -167,7 +169,7 @@ section { border-left: 4px solid #888; padding-left: 1rem; }
 .error { border-color: #b02020; } .warning { border-color: #d9662b; }
 b { font-size: .9rem; padding: .1rem .5rem; border-radius: .5rem; color: white; background: #666; }
 .good { background: #2a7d46; } .look { background: #a86400; } .wrong { background: #b02020; }
-</style></head><body><h1>Diagnosis</h1>
+</style></head><body><h1>TITLE</h1>
 BODY
 </body></html>
 """

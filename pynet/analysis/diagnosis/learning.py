@@ -44,10 +44,9 @@ def check_rate(case: Case) -> Step:
     if rate > 0 and begin > 0 and math.isfinite(begin):  # elsewhere shares of the first loss say nothing
         factors = set(FACTORS) if found.suggestion is None else {*FACTORS, found.suggestion / rate}
         trials = {factor: Trial(_losses(case, factor, STEPS), begin) for factor in sorted(factors)}
-        step.evidence.append(
-            f"loss after {STEPS} steps of {BATCH}, as a share of the first: "
-            + ", ".join(f"{100 * trial.end:.3g} % at {factor * rate:.1e}" for factor, trial in trials.items())
-        )
+        head = f"learning rate       last    highest  loss of {STEPS} steps over the first loss"
+        rows = [f"{f * rate:13.1e} {trial.end:10.3g} {trial.peak:10.3g}" for f, trial in trials.items()]
+        step.table = "\n".join([head, *rows])
         _judge(case, trials, rate, begin, step)
     return step
 
