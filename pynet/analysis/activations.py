@@ -117,9 +117,9 @@ class ActivationStats:
         Raises:
             ImportError: matplotlib is missing.
         """
-        from .pictures import plot_activations
+        from .pictures import draw_activations, save
 
-        plot_activations(self, path)
+        save(draw_activations(self), path)
 
 
 def _percent(share: float) -> str:

@@ -51,9 +51,9 @@ class LRFinder:
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Write a PNG: the loss over the rate, with the suggestion marked. ImportError without matplotlib."""
-        from .pictures import plot_rates
+        from .pictures import draw_rates, save
 
-        plot_rates(self, path)
+        save(draw_rates(self), path)
 
 
 def lr_finder(

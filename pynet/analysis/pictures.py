@@ -1,4 +1,4 @@
-"""Pictures of analyses. They need matplotlib (the `viz` extra)."""
+"""Pictures of analyses, as matplotlib Figures: for a page, or for `save`. They need the `viz` extra."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import numpy as np
 
 from ..io.atomic import write_atomically
 
-_BLUE, _ORANGE, _GREEN = "#2f6db3", "#d9662b", "#2a7d46"
-Path = str | os.PathLike[str]
+_BLUE, _ORANGE, _GREEN = "#3f7fd0", "#e07b39", "#3a9a63"
 
 
-def plot_activations(stats: Any, path: Path) -> None:
+def draw_activations(stats: Any) -> Any:
     """A histogram of each layer's activations, and of its gradients where there are any."""
     layers = _shown(stats.layers)
     rows = 2 if any(layer.gradient_histogram for layer in layers) else 1
@@ -28,7 +27,7 @@ def plot_activations(stats: Any, path: Path) -> None:
         if rows == 2 and layer.gradient_histogram is not None:
             _bars(panels[1][column], layer.gradient_histogram, _ORANGE)
             panels[1][column].set_title(f"gradient\ndeviation {layer.grad_std:.1e}", fontsize=8)
-    _save(figure, path)
+    return figure
 
 
 def _shown(layers: list[Any], most: int = 10) -> list[Any]:
@@ -40,17 +39,19 @@ def _shown(layers: list[Any], most: int = 10) -> list[Any]:
 
 def _bars(panel: Any, histogram: tuple[np.ndarray, np.ndarray], colour: str) -> None:
     counts, edges = histogram
+    _page().tidy(panel)
+    panel.grid(False)
     panel.stairs(counts, edges, fill=True, color=colour)
     panel.set_yticks([])
     panel.set_xticks([edges[0], edges[-1]], [f"{edges[0]:.1g}", f"{edges[-1]:.1g}"], fontsize=7)
-    for side in ("top", "right", "left"):
-        panel.spines[side].set_visible(False)
+    panel.spines["left"].set_visible(False)
 
 
-def plot_rates(found: Any, path: Path, rate: float | None = None) -> None:
+def draw_rates(found: Any, rate: float | None = None) -> Any:
     """The range test: loss over learning rate, with the suggestion and the rate in use."""
     figure = _figure(6, 3.6)
     panel = figure.subplots()
+    _page().tidy(panel)
     panel.plot(found.rates, found.losses, color="#b5b5b5", linewidth=1, label="loss")
     panel.plot(found.rates, found.smoothed, color=_BLUE, linewidth=2, label="smoothed")
     if found.suggestion is not None:
@@ -65,14 +66,15 @@ def plot_rates(found: Any, path: Path, rate: float | None = None) -> None:
     if len(found.losses):
         low, high = float(found.smoothed.min()), float(found.smoothed[0])
         panel.set_ylim(low - 0.1 * abs(high), high + 0.6 * abs(high))
-    panel.legend(frameon=False)
-    _save(figure, path)
+    _page().legend(panel)
+    return figure
 
 
-def plot_lines(lines: Mapping[str, Any], path: Path, xlabel: str, ylabel: str) -> None:
+def draw_lines(lines: Mapping[str, Any], xlabel: str, ylabel: str) -> Any:
     """Several series over their index."""
     figure = _figure(6, 3.4)
     panel = figure.subplots()
+    _page().tidy(panel)
     for (label, values), colour in zip(lines.items(), (_BLUE, _ORANGE, _GREEN, "#666666"), strict=False):
         panel.plot(np.arange(1, len(values) + 1), values, color=colour, linewidth=1.8, label=label)
     panel.set_xlabel(xlabel)
@@ -80,30 +82,31 @@ def plot_lines(lines: Mapping[str, Any], path: Path, xlabel: str, ylabel: str) -
     if "%" in ylabel:
         low, high = panel.get_ylim()
         panel.set_ylim(min(low, high - 10), max(high, low + 10))  # noise is not to look like change
-    panel.legend(frameon=False)
-    _save(figure, path)
+    _page().legend(panel)
+    return figure
 
 
-def plot_bars(values: Mapping[str, float], path: Path, xlabel: str) -> None:
+def draw_bars(values: Mapping[str, float], xlabel: str) -> Any:
     """A bar for each value, with its number."""
     figure = _figure(6, 0.6 * len(values) + 0.9)
     panel = figure.subplots()
+    _page().tidy(panel)
     colours = [_BLUE, _ORANGE, _GREEN][: len(values)]
     finite = {label: value if np.isfinite(value) else 0.0 for label, value in values.items()}
     bars = panel.barh(list(finite), list(finite.values()), color=colours)
-    panel.bar_label(bars, [f"{value:.4g}" for value in values.values()], padding=4)
+    panel.bar_label(bars, [f"{value:.4g}" for value in values.values()], padding=4, color=_page().INK)
     panel.margins(x=0.15)
     panel.invert_yaxis()
     panel.set_xlabel(xlabel)
-    for side in ("top", "right"):
-        panel.spines[side].set_visible(False)
-    _save(figure, path)
+    return figure
 
 
-def plot_data(x: np.ndarray, y: np.ndarray, path: Path) -> None:
+def draw_data(x: np.ndarray, y: np.ndarray) -> Any:
     """The distribution of the input's values, and that of the labels or targets."""
     figure = _figure(8, 3)
     left, right = figure.subplots(1, 2)
+    for panel in (left, right):
+        _page().tidy(panel)
     left.hist(x[np.isfinite(x)].ravel(), bins=60, color=_BLUE)
     left.set_xlabel("value of an input")
     if y.dtype.kind in "iu":
@@ -113,18 +116,22 @@ def plot_data(x: np.ndarray, y: np.ndarray, path: Path) -> None:
     else:
         right.hist(y.ravel(), bins=60, color=_ORANGE)
         right.set_xlabel("target")
-    _save(figure, path)
+    return figure
+
+
+def save(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Write a Figure as PNG on white."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=110, facecolor="white")
+    write_atomically(path, stream.getvalue())
 
 
 def _figure(width: float, height: float) -> Any:
-    try:
-        from matplotlib.figure import Figure  # not pyplot: no window system, no global state
-    except ImportError:
-        raise ImportError("pictures need matplotlib; install it with `pip install pynet-nn[viz]`") from None
-    return Figure(figsize=(width, height), dpi=110, layout="constrained")
+    return _page().new_figure(width, height)
 
 
-def _save(figure: Any, path: Path) -> None:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    write_atomically(path, stream.getvalue())
+def _page() -> Any:
+    """The looks of all pages and figures; imported late, since reports use analyses."""
+    from ..report import page
+
+    return page

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...autograd import from_numpy, no_grad
 from ..checks import loss_of, loss_of_nothing
-from ..pictures import plot_lines
+from ..pictures import draw_lines
 from ..samples import Loss, endless_batches, untouched_randomness
 from ..samples import step as train_step
 from .case import Case, Pair
@@ -124,7 +124,7 @@ def check_curves(case: Case) -> Step:
     scale, unit = (100, "accuracy (%)") if curves.name == "accuracy" else (-1, curves.name)
     lines = {"training": scale * curves.train, "validation": scale * curves.validation}
     lines = {label: values for label, values in lines.items() if len(values)}
-    step.draw = partial(plot_lines, lines, xlabel="pass", ylabel=unit)
+    step.draw = partial(draw_lines, lines, xlabel="pass", ylabel=unit)
     if said in ("stop", "diverged"):
         step.add("overfitting" if said == "stop" else said, evidence)
     _chance(case, predicted, step)

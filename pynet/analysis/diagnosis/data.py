@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from ..checks import kind_of
-from ..pictures import plot_data
+from ..pictures import draw_data
 from .case import Case
 from .findings import Step
 
@@ -26,7 +26,7 @@ FEW_IN_ALL = 50
 def check_data(case: Case) -> Step:
     """Step 1."""
     x, y = case.x, case.y
-    step = Step("Data", draw=partial(plot_data, x, y))
+    step = Step("Data", draw=partial(draw_data, x, y))
     kind = f"{case.classes} classes" if case.labels else f"targets of shape {y.shape[1:]}"
     step.evidence.append(f"{case.total} samples of shape {x.shape[1:]}, {kind}; {len(x)} were looked at")
     if x.dtype.kind == "f":

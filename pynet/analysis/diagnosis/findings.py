@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +36,7 @@ class Step:
         title: what it looks at. evidence: what was measured, in sentences. table: the same in columns, or "".
         findings: what is wrong.
         open: "left out" where the step was not taken, "unclear" where it could not say, else "".
-        draw: the function of a path that draws its picture, or None.
+        draw: makes its picture, a matplotlib Figure, or None.
     """
 
     title: str
@@ -47,7 +44,7 @@ class Step:
     findings: list[Finding] = field(default_factory=list)
     open: str = ""
     table: str = ""
-    draw: Callable[[Any], None] | None = field(default=None, repr=False)
+    draw: Callable[[], Any] | None = field(default=None, repr=False)
 
     @property
     def verdict(self) -> str:
@@ -119,57 +116,36 @@ class Diagnosis:
         Raises:
             ImportError: matplotlib is missing.
         """
+        from ..pictures import save
+
         target = Path(path)
         if target.suffix == ".html":
-            with tempfile.TemporaryDirectory() as folder:
-                write_atomically(target, self._page(self._pictures(Path(folder))))
-        else:
-            target.mkdir(parents=True, exist_ok=True)
-            self._pictures(target)
-            write_atomically(target / "diagnosis.txt", f"{self}\n")
-
-    def _pictures(self, folder: Path) -> dict[int, Path]:
-        made = {}
+            self._page().save(target)
+            return
+        target.mkdir(parents=True, exist_ok=True)
         for number, step in enumerate(self.steps, 1):
             if step.draw is not None:
-                made[number] = folder / f"step{number}.png"
-                step.draw(made[number])
-        return made
+                save(step.draw(), target / f"step{number}.png")
+        write_atomically(target / "diagnosis.txt", f"{self}\n")
 
-    def _page(self, pictures: dict[int, Path]) -> str:
-        parts = [f"<p><strong>{html.escape(self._closing())}</strong></p>"]
+    def _page(self) -> Any:
+        from ...report.page import Page  # late, since reports use analyses
+
+        page = Page(self.title, self._closing())
         for number, step in enumerate(self.steps, 1):
-            kind = step.verdict.replace(" ", "-")
-            parts.append(f'<h2>{number}. {html.escape(step.title)} <b class="{kind}">{step.verdict}</b></h2>')
+            page.section(f"{number}. {step.title}")
+            page.verdict(step.verdict, step.verdict.replace(" ", "-"), "")
             for finding in step.findings:
-                sentence, evidence, advice = map(
-                    html.escape, (finding.sentence, finding.evidence, finding.advice)
-                )
-                parts.append(
-                    f'<section class="{finding.severity}"><p><strong>{sentence}</strong></p>'
-                    f"<p>Evidence: {evidence}.</p><p>What to do: {advice}.</p></section>"
-                )
-            parts += [f"<p>{html.escape(text)}</p>" for text in step.evidence]
+                page.verdict(finding.severity, _KINDS[finding.severity], finding.sentence)
+                page.text(f"Evidence: {finding.evidence}.")
+                page.text(f"What to do: {finding.advice}.")
+            for text in step.evidence:
+                page.text(text)
             if step.table:
-                parts.append(f"<pre>{html.escape(step.table)}</pre>")
-            if number in pictures:
-                data = base64.b64encode(pictures[number].read_bytes()).decode()
-                parts.append(f'<img alt="{html.escape(step.title)}" src="data:image/png;base64,{data}">')
-        return _PAGE.replace("TITLE", html.escape(self.title)).replace("BODY", "\n".join(parts))
+                page.code(step.table)
+            if step.draw is not None:
+                page.figure(step.draw(), step.title)
+        return page
 
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>TITLE</title><style>
-:root { color-scheme: light dark; }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 50rem; margin: auto; padding: 1rem; }
-img { max-width: 100%; background: white; }
-pre { overflow-x: auto; font-size: .8rem; }
-section { border-left: 4px solid #888; padding-left: 1rem; }
-.error { border-color: #b02020; } .warning { border-color: #d9662b; }
-b { font-size: .9rem; padding: .1rem .5rem; border-radius: .5rem; color: white; background: #666; }
-.good { background: #2a7d46; } .look { background: #a86400; } .wrong { background: #b02020; }
-</style></head><body><h1>TITLE</h1>
-BODY
-</body></html>
-"""
+_KINDS = {"error": "wrong", "warning": "look", "note": "note"}

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checks import overfit_small
 from ..lr_finder import lr_finder
-from ..pictures import plot_lines, plot_rates
+from ..pictures import draw_lines, draw_rates
 from ..samples import train_losses, untouched_randomness
 from .case import Case, planned_rate
 from .findings import Step
@@ -24,7 +24,7 @@ def check_overfit(case: Case) -> Step:
     result = overfit_small(case.model, (case.x, case.y), case.loss)
     step = Step("Learn 20 samples by heart", [str(result)])
     lines = {f"loss of {result.samples} samples": result.losses}
-    step.draw = partial(plot_lines, lines, xlabel="step", ylabel="loss")
+    step.draw = partial(draw_lines, lines, xlabel="step", ylabel="loss")
     if not result.ok:
         step.add("too_simple" if case.linear else "cannot_overfit", str(result), samples=result.samples)
     return step
@@ -34,12 +34,12 @@ def check_rate(case: Case) -> Step:
     """Step 5: the range test, and short trainings at the optimizer's rate and at some below and above."""
     found = lr_finder(case.model, (case.x, case.y), case.loss, case.optimizer)
     case.suggestion = found.suggestion
-    step = Step("Learning rate", [str(found)], draw=partial(plot_rates, found))
+    step = Step("Learning rate", [str(found)], draw=partial(draw_rates, found))
     step.open = "" if found.suggestion is not None or case.learnt else "unclear"
     if not hasattr(case.optimizer, "param_groups"):
         return step
     rate = planned_rate(case.optimizer.param_groups[0])
-    step.draw = partial(plot_rates, found, rate=rate)
+    step.draw = partial(draw_rates, found, rate=rate)
     begin = float(_losses(case, 0.0, 8).mean())
     if rate > 0 and begin > 0 and math.isfinite(begin):  # elsewhere shares of the first loss say nothing
         factors = set(FACTORS) if found.suggestion is None else {*FACTORS, found.suggestion / rate}

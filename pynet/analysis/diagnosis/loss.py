@@ -10,7 +10,7 @@ import numpy as np
 from ...autograd import no_grad
 from ..activations import activation_stats
 from ..checks import check_initial_loss, kind_of, loss_of, loss_of_nothing
-from ..pictures import plot_bars
+from ..pictures import draw_bars
 from ..samples import untouched_randomness
 from .case import Case
 from .findings import Step
@@ -28,7 +28,7 @@ def check_loss(case: Case) -> Step:
         step.add("initial_loss", str(first), factor=f"{first.factor:.3g}")
     if not math.isnan(first.expected):
         bars = {"knows nothing": first.expected, "this model": first.loss}
-        step.draw = partial(plot_bars, bars, xlabel="loss before training")
+        step.draw = partial(draw_bars, bars, xlabel="loss before training")
     return step
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ... import optim
 from ...nn import Module
 from ..activations import ActivationStats, LayerActivations, watch
-from ..pictures import plot_activations
+from ..pictures import draw_activations
 from ..samples import duplicate, train_losses, untouched_randomness
 from .case import Case, planned_rate
 from .findings import Step
@@ -29,7 +29,7 @@ COLLAPSED = 1e-2  # deviation from sample to sample of the last hidden activatio
 def check_signals(case: Case) -> Step:
     """Step 3."""
     stats, pairs = watch(case.model, case.x[:256], case.y[:256], case.loss)
-    step = Step("Activations and gradients", table=str(stats), draw=partial(plot_activations, stats))
+    step = Step("Activations and gradients", table=str(stats), draw=partial(draw_activations, stats))
     case.linear = len(stats.layers) == 1
     _frozen(case, step)
     _equal_units(case, step)
