@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -85,29 +85,21 @@ class ActivationStats:
     loss: float
     weights: list[tuple[str, float, float]]
 
-    def __str__(self) -> str:
-        head = ("layer", "output", "mean", "std", "saturated", "dead", "gradient std")
-        rows = [head]
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table: a head, and a row a layer."""
+        rows: list[tuple[str, ...]] = [
+            ("layer", "output", "mean", "std", "saturated", "dead", "gradient std")
+        ]
         for layer in self.layers:
+            gradient = "" if math.isnan(layer.grad_std) else f"{layer.grad_std:.2e}"
+            shares = _percent(layer.saturated), _percent(layer.dead)
             rows.append(
-                (
-                    layer.name,
-                    str(layer.shape),
-                    f"{layer.mean:.3g}",
-                    f"{layer.std:.3g}",
-                    _percent(layer.saturated),
-                    _percent(layer.dead),
-                    "" if math.isnan(layer.grad_std) else f"{layer.grad_std:.2e}",
-                )
+                (layer.name, str(layer.shape), f"{layer.mean:.3g}", f"{layer.std:.3g}", *shares, gradient)
             )
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        return "\n".join(
-            "  ".join(
-                cell.ljust(w) if i < 2 else cell.rjust(w)
-                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        )
+        return rows
+
+    def __str__(self) -> str:
+        return columns(self.rows(), 2)
 
     __repr__ = __str__
 
@@ -120,6 +112,19 @@ class ActivationStats:
         from .pictures import draw_activations, save
 
         save(draw_activations(self), path)
+
+
+def columns(rows: Sequence[Sequence[str]], text_columns: int) -> str:
+    """Rows as lines; the first `text_columns` columns begin, the others end in line."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(
+            cell.ljust(width) if place < text_columns else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _percent(share: float) -> str:

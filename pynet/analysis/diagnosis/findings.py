@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...io.atomic import write_atomically
+from ..activations import columns
 from .faults import FAULTS
 
 
@@ -33,7 +34,8 @@ class Step:
     """One step of the procedure.
 
     Attributes:
-        title: what it looks at. evidence: what was measured, in sentences. table: the same in columns, or "".
+        title: what it looks at. evidence: what was measured, in sentences. table: a head and rows of cells,
+            or empty; its first `text_columns` columns hold text, the others numbers.
         findings: what is wrong.
         open: "left out" where the step was not taken, "unclear" where it could not say, else "".
         draw: makes its picture, a matplotlib Figure, or None.
@@ -43,7 +45,8 @@ class Step:
     evidence: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     open: str = ""
-    table: str = ""
+    table: Sequence[Sequence[str]] = ()
+    text_columns: int = 0
     draw: Callable[[], Any] | None = field(default=None, repr=False)
 
     @property
@@ -92,7 +95,9 @@ class Diagnosis:
         lines = []
         for number, step in enumerate(self.steps, 1):
             lines.append(f"{number}. {step.title}: {step.verdict}")
-            lines += [f"   {text}" for text in [*step.evidence, *step.table.splitlines()]]
+            lines += [f"   {text}" for text in step.evidence]
+            if step.table:
+                lines += [f"   {line}" for line in columns(step.table, step.text_columns).splitlines()]
             for finding in step.findings:
                 lines.append(f"   {finding.severity.upper()} {finding.code}: {finding.sentence}")
                 lines.append(f"     evidence: {finding.evidence}")
@@ -134,15 +139,16 @@ class Diagnosis:
         page = Page(self.title, self._closing())
         for number, step in enumerate(self.steps, 1):
             page.section(f"{number}. {step.title}")
-            page.verdict(step.verdict, step.verdict.replace(" ", "-"), "")
+            said, *evidence = step.evidence or [""]
+            page.verdict(step.verdict, step.verdict.replace(" ", "-"), said)
             for finding in step.findings:
                 page.verdict(finding.severity, _KINDS[finding.severity], finding.sentence)
                 page.text(f"Evidence: {finding.evidence}.")
                 page.text(f"What to do: {finding.advice}.")
-            for text in step.evidence:
+            for text in evidence:
                 page.text(text)
             if step.table:
-                page.code(step.table)
+                page.table(step.table[1:], step.table[0], step.text_columns)
             if step.draw is not None:
                 page.figure(step.draw(), step.title)
         return page

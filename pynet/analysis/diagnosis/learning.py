@@ -44,9 +44,9 @@ def check_rate(case: Case) -> Step:
     if rate > 0 and begin > 0 and math.isfinite(begin):  # elsewhere shares of the first loss say nothing
         factors = set(FACTORS) if found.suggestion is None else {*FACTORS, found.suggestion / rate}
         trials = {factor: Trial(_losses(case, factor, STEPS), begin) for factor in sorted(factors)}
-        head = f"learning rate       last    highest  loss of {STEPS} steps over the first loss"
-        rows = [f"{f * rate:13.1e} {trial.end:10.3g} {trial.peak:10.3g}" for f, trial in trials.items()]
-        step.table = "\n".join([head, *rows])
+        step.evidence.append(f"losses of {STEPS} steps of {BATCH}, as multiples of the first:")
+        step.table = [("learning rate", "last", "highest")]
+        step.table += [(f"{f * rate:.1e}", f"{t.end:.3g}", f"{t.peak:.3g}") for f, t in trials.items()]
         _judge(case, trials, rate, begin, step)
     return step
 

@@ -29,7 +29,9 @@ COLLAPSED = 1e-2  # deviation from sample to sample of the last hidden activatio
 def check_signals(case: Case) -> Step:
     """Step 3."""
     stats, pairs = watch(case.model, case.x[:256], case.y[:256], case.loss)
-    step = Step("Activations and gradients", table=str(stats), draw=partial(draw_activations, stats))
+    step = Step("Activations and gradients", draw=partial(draw_activations, stats))
+    step.evidence.append(f"one batch of {stats.layers[0].shape[0] if stats.layers else 0}, layer by layer")
+    step.table, step.text_columns = stats.rows(), 2
     case.linear = len(stats.layers) == 1
     _frozen(case, step)
     _equal_units(case, step)
