@@ -14,14 +14,18 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..nn import Module
+from ..optim.lr_scheduler import ReduceLROnPlateau
 from . import state as training_state
 from .batches import as_array, as_tensor, empty_message, inputs_of, slices, split_batch
 from .callback import Callback, CallbackList, Logs
 from .callbacks import ModelCheckpoint, ProgressBar
-from .checkpoint import load_checkpoint
+from .checkpoint import find_checkpoint, load_checkpoint
+from .gradient import Gradient
 from .history import History
 from .metrics import Mean, Metric, create_all
-from .signals import StopSignals
+from .signals import StopNow, StopSignals
+
+_END = object()
 
 
 class Trainer:
@@ -33,12 +37,22 @@ class Trainer:
             or measured.
         optimizer: made with the model's parameters; None if nothing is trained.
         metrics: names ("accuracy", "top_5") or Metric objects, measured in training and evaluation.
-        scheduler: of the learning rate; ``scheduler.step()`` follows every epoch, or every step.
+        scheduler: of the learning rate; ``scheduler.step()`` follows every epoch, or every optimizer step.
         callbacks: called in every ``fit``, ``evaluate`` and ``predict``.
         scheduler_interval: "epoch" (default) or "step".
         augment: ``augment(inputs, targets)`` -> inputs and targets of each training batch, such as
             ``data.augment.MixUp``; what changes single images belongs into the data set's transform. Random
-            numbers that it takes from ``pynet.random`` are part of a checkpoint.
+            numbers that it takes from ``pynet.random``, and from NumPy's and Python's global generators, are
+            part of a checkpoint.
+        scheduler_monitor: the figure that a ReduceLROnPlateau follows, default "val_loss".
+        warmup_steps: within so many optimizer steps the learning rate rises in equal steps from near 0 to
+            what the schedule says, of which it is a factor; default 0.
+        accumulate_grad_batches: an optimizer step takes the gradient of the mean over all samples of so many
+            batches, and over those that are left at the end of an epoch; default 1. Losses have to be means
+            over the samples of a batch.
+        gradient_clip_val: None, or the bound of the gradient: of the norm of all gradients as one vector, or
+            of each element.
+        gradient_clip_algorithm: "norm" (default) or "value".
 
     Attributes:
         history: of the last ``fit``; complete up to the last finished epoch, whatever ended it.
@@ -47,16 +61,19 @@ class Trainer:
         interrupted: "SIGINT" or "SIGTERM" if that ended the last ``fit``, else None.
         diverged: whether ``TerminateOnNaN`` ended it.
         epoch: the epoch under way, from 0. step: steps done in it. steps: steps in an epoch, None if unknown.
-        epochs: how many there will be. global_step: steps done in all epochs.
+        epochs: how many there will be. global_step: steps done in all epochs. updates: optimizer steps done.
+        evaluated: what the validations in ``fit`` measure: the model, unless a callback puts an average of
+            its weights there.
+        scheduler_rests: a callback may set it, to rule the learning rate itself.
 
     Raises:
-        ValueError: an unknown metric or interval.
+        ValueError: an unknown metric or interval, or a number out of range.
     """
 
     steps: int | None
     stop_reason: str | None
     interrupted: str | None
-    _signals: StopSignals | None
+    evaluated: Module
 
     def __init__(
         self,
@@ -69,15 +86,29 @@ class Trainer:
         *,
         scheduler_interval: str = "epoch",
         augment: Callable[[Any, Any], tuple[Any, Any]] | None = None,
+        scheduler_monitor: str = "val_loss",
+        warmup_steps: int = 0,
+        accumulate_grad_batches: int = 1,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str = "norm",
     ) -> None:
         if scheduler_interval not in ("epoch", "step"):
             raise ValueError(
                 f"Trainer: scheduler_interval must be 'epoch' or 'step', not {scheduler_interval!r}"
             )
+        for name, value, least in (
+            ("warmup_steps", warmup_steps, 0),
+            ("accumulate_grad_batches", accumulate_grad_batches, 1),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"Trainer: {name} must be an integer of at least {least}, not {value!r}")
         self.model, self.loss, self.optimizer, self.scheduler = model, loss, optimizer, scheduler
         self.metrics = create_all(metrics)
         self.callbacks = list(callbacks)
-        self.scheduler_interval, self.augment = scheduler_interval, augment
+        self.scheduler_interval, self.scheduler_monitor = scheduler_interval, scheduler_monitor
+        self.augment = augment
+        self.warmup_steps, self.accumulate_grad_batches = warmup_steps, accumulate_grad_batches
+        self.gradient = Gradient(gradient_clip_val, gradient_clip_algorithm)
         self.history = History()
         self.figures: list[Metric] = []
         self.callback_list = CallbackList((), self)
@@ -96,8 +127,10 @@ class Trainer:
     ) -> History:
         """Train.
 
-        Ctrl-C and SIGTERM end the training after the step under way: a checkpoint is saved where a folder was
-        given, `fit` returns, and ``interrupted`` tells. A second Ctrl-C raises KeyboardInterrupt at once.
+        Ctrl-C and SIGTERM end the training after the step under way, and cut a step, a loader or a validation
+        short that takes more than two seconds to end: a checkpoint is saved where a folder was given, `fit`
+        returns, and ``interrupted`` tells. A second signal does at once what it does without a training:
+        Ctrl-C raises KeyboardInterrupt, SIGTERM ends the process.
 
         Args:
             train_loader: batches (inputs..., targets) of arrays or Tensors.
@@ -106,8 +139,10 @@ class Trainer:
             callbacks: besides the trainer's own.
             checkpoint: a folder, in which the training is saved after every epoch.
             resume: a checkpoint, a folder of them, or True for the folder `checkpoint`: continue there, also
-                in the middle of an epoch, with the bits of an uninterrupted training. A loader without
-                ``state_dict`` must then repeat its order: the batches already used are skipped.
+                in the middle of an epoch, with the bits of an uninterrupted training. "auto" continues from
+                the folder `checkpoint` (or that of a ModelCheckpoint) if there is a checkpoint in it, and
+                begins otherwise. A loader without ``state_dict`` must repeat its order: the batches already
+                used are skipped.
             progress: show a bar, or on something else than a terminal a line an epoch, on standard error.
 
         Returns:
@@ -128,19 +163,16 @@ class Trainer:
         self.history = History()
         self.figures = [Mean(), *_fresh(self.metrics)]
         self.callback_list = CallbackList([*self.callbacks, *extra], self)
-        source = checkpoint if resume is True else resume
-        if resume is True and checkpoint is None:
-            raise ValueError("fit: resume=True continues from the folder `checkpoint`, which was not given")
-        if source is not None and not isinstance(source, bool):
+        source = self._source(resume)
+        if source is not None:
             training_state.restore(self, load_checkpoint(source), str(source))
         with (
-            StopSignals() as signals,
+            StopSignals() as self.signals,
             _mode(self.model, training=True),
             contextlib.closing(self.callback_list),
         ):
-            self._signals = signals
             self._run(train_loader, validation)
-        self._signals = None
+        self.signals = StopSignals()
         return self.history
 
     def evaluate(self, loader: Iterable[Any]) -> dict[str, float]:
@@ -150,10 +182,8 @@ class Trainer:
         Raises:
             ValueError: the loader is empty.
         """
-        self.callback_list, self._signals = CallbackList(self.callbacks, self), None
-        figures = self._evaluate(loader)
-        assert figures is not None
-        return figures
+        with self._apart():
+            return self._evaluate(loader)
 
     def predict(self, data: Any, batch_size: int = 256) -> np.ndarray:
         """Return the model's outputs, all in one array; the model is in eval mode.
@@ -167,16 +197,15 @@ class Trainer:
         """
         if batch_size < 1:
             raise ValueError(f"predict: batch_size must be at least 1, not {batch_size}")
-        self.callback_list = CallbackList(self.callbacks, self)
         batches = slices(data, batch_size) if isinstance(data, (np.ndarray, Tensor)) else map(inputs_of, data)
         outputs = []
-        self.callback_list.call("on_predict_begin", {})
-        with _mode(self.model, training=False), no_grad():
+        with self._apart(), _mode(self.model, training=False), no_grad():
+            self.callback_list.call("on_predict_begin", {})
             for step, inputs in enumerate(batches):
                 self.callback_list.call("on_predict_batch_begin", step, {})
                 outputs.append(self.model(*map(as_tensor, inputs)).array)
                 self.callback_list.call("on_predict_batch_end", step, {})
-        self.callback_list.call("on_predict_end", {})
+            self.callback_list.call("on_predict_end", {})
         if not outputs:
             raise ValueError("predict: the loader is empty, it gave no batch")
         return np.concatenate(outputs)
@@ -199,16 +228,56 @@ class Trainer:
         # Now, and not at their first use, do random orders draw their seeds: a checkpoint then changes no
         # later draw.
         training_state.position_of(loader)
-        self.validation_state = training_state.position_of(validation)
+        training_state.position_of(validation)
         self.steps = len(loader) if hasattr(loader, "__len__") else None
-        self.epoch = self.step = self.global_step = 0
+        self.epoch = self.step = self.global_step = self.updates = 0
         self.seconds = 0.0  # spent on the epoch under way before a resume
         self.rate = 0.0  # of learning, at the beginning of the epoch under way
         self.trained = self._epoch_done = False  # trained: only the validation of this epoch is still to do
         self.stop_training = self.diverged = False
         self.stop_reason = None
         self.interrupted = None
-        self._signals = None
+        self.signals = StopSignals()
+        self.evaluated, self.scheduler_rests = self.model, False
+        self.gradient.clear()
+
+    def _source(self, resume: str | os.PathLike[str] | bool | None) -> str | os.PathLike[str] | None:
+        """Return the checkpoint or folder from which to resume, None for a new training."""
+        if resume is None or resume is False:
+            return None
+        if resume is not True and resume != "auto":
+            return resume
+        folder = next(
+            (
+                callback.folder
+                for callback in self.callback_list.callbacks
+                if isinstance(callback, ModelCheckpoint)
+            ),
+            None,
+        )
+        if folder is None:
+            raise ValueError(
+                f"fit: resume={resume!r} continues from the folder `checkpoint`, which was not given"
+            )
+        if resume == "auto":
+            try:
+                find_checkpoint(folder)
+            except FileNotFoundError:
+                return None
+        return folder
+
+    @contextlib.contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Let the model be applied outside a training, or in one by a callback, which then goes on
+        unchanged.
+        """
+        before = self.callback_list, self.signals, self.evaluated, self.trained
+        self.callback_list, self.signals = CallbackList(self.callbacks, self), StopSignals()
+        self.evaluated, self.trained = self.model, False
+        try:
+            yield
+        finally:
+            self.callback_list, self.signals, self.evaluated, self.trained = before
 
     def _check_fit(self, train_loader: Any, validation: Any, epochs: int) -> None:
         if self.loss is None or self.optimizer is None:
@@ -238,23 +307,25 @@ class Trainer:
         """Train one epoch, or what is left of it; on an early stop `_epoch_done` stays False."""
         begin = time.perf_counter() - self.seconds
         if self.step == 0:
-            self.rate = float(self.optimizer.param_groups[0]["lr"])
-        if not self.trained and self._fit_batches(train_loader):
-            self.trained, self.validation_state = True, training_state.position_of(validation)
-        self.seconds = time.perf_counter() - begin
+            self.rate = self.learning_rate
+        if not self.trained:
+            self.trained = self._fit_batches(train_loader, begin)
         logs = {figure.name: figure.compute() for figure in self.figures}
         self._must_stop()
         if not self.trained or (self.interrupted is not None and validation is not None):
             return logs
         if validation is not None:
-            figures = self._evaluate(validation)
-            if figures is None:
+            before = training_state.Standpoint(self, validation)
+            try:
+                figures = self._evaluate(validation)
+            except StopNow:  # it is done again after a resume, from its beginning
+                before.go_back(self, validation)
+                self._must_stop()
                 return logs
             logs.update({f"val_{key}": value for key, value in figures.items()})
         self.trained = False
-        if self.scheduler is not None and self.scheduler_interval == "epoch":
-            self.scheduler.step()
         logs.update(lr=self.rate, seconds=time.perf_counter() - begin)
+        self._step_scheduler("epoch", logs)
         self.history.append({"epoch": self.epoch + 1, **logs})
         for figure in self.figures:
             figure.reset()
@@ -262,43 +333,59 @@ class Trainer:
         self.callback_list.call("on_epoch_end", self.epoch, logs)
         return logs
 
-    def _fit_batches(self, loader: Iterable[Any]) -> bool:
+    def _fit_batches(self, loader: Iterable[Any], begin: float) -> bool:
         """Train on the batches of an epoch, or what is left of them; return whether that were all."""
         iterator = iter(loader)
         if self.step and not hasattr(loader, "state_dict"):
             for _ in range(self.step):
                 next(iterator, None)
+        before = None
         try:
-            for batch in iterator:
+            while True:
+                before = training_state.Standpoint(self, loader) if self.signals.active else None
+                with self.signals.interruptible:
+                    batch = next(iterator, _END)
+                if batch is _END:
+                    break
                 self._fit_batch(batch)
+                self.seconds = time.perf_counter() - begin
                 # After the last batch the loop goes on, so that the loader notices the end of its epoch.
                 if self._must_stop() and self.step != self.steps:
                     return False
+        except StopNow:
+            if hasattr(iterator, "close"):
+                iterator.close()
+            assert before is not None
+            before.go_back(self, loader)
+            return False
         finally:
             if hasattr(iterator, "close"):
                 iterator.close()
         if self.step == 0:
             raise ValueError(empty_message("fit", "training"))
+        if self.gradient.batches:
+            self._update(self.step - 1)
         return True
 
     def _fit_batch(self, batch: Any) -> None:
         step = self.step
         inputs, targets = split_batch(batch)
-        if self.augment is not None:
-            first, targets = self.augment(inputs[0], targets)
-            inputs = (first, *inputs[1:])
+        with self.signals.interruptible:
+            if self.augment is not None:
+                first, targets = self.augment(inputs[0], targets)
+                inputs = (first, *inputs[1:])
         self.callback_list.call("on_train_batch_begin", step, {})
-        outputs = self.model(*map(as_tensor, inputs))
-        loss = self._loss(outputs, targets)
-        value = loss.item()
+        with self.signals.interruptible:
+            outputs = self.model(*map(as_tensor, inputs))
+            loss = self._loss(outputs, targets)
+            value = loss.item()
         self.callback_list.call("on_loss", step, {"loss": value})
         if self.stop_training:
             return
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        if self.scheduler is not None and self.scheduler_interval == "step":
-            self.scheduler.step()
+        with self.signals.interruptible:
+            self.gradient.add(self.optimizer, loss, len(outputs.array))
+        if self.gradient.batches == self.accumulate_grad_batches:
+            self._update(step)
         _count(self.figures, value, outputs, targets)
         self.step += 1
         self.global_step += 1
@@ -306,23 +393,70 @@ class Trainer:
             "on_train_batch_end", step, {figure.name: figure.compute() for figure in self.figures}
         )
 
-    def _evaluate(self, loader: Iterable[Any]) -> dict[str, float] | None:
-        """Return the figures over `loader`, or None where a signal asked to stop."""
+    def _update(self, step: int) -> None:
+        """Make one optimizer step of the gradients that are there."""
+        self.callback_list.call("on_before_optimizer_step", step, {})
+        groups = self.optimizer.param_groups
+        norm = self.gradient.finish([parameter for group in groups for parameter in group["params"]])
+        rates = [group["lr"] for group in groups]
+        for group, rate in zip(groups, rates, strict=True):
+            group["lr"] = rate * self._warmth
+        self.optimizer.step()
+        for group, rate in zip(groups, rates, strict=True):
+            group["lr"] = rate
+        self.updates += 1
+        self._step_scheduler("step", {})
+        self.callback_list.call(
+            "on_after_optimizer_step", step, {} if norm is None else {"gradient_norm": norm}
+        )
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the next optimizer step, of the first parameter group; the warm-up is a factor of it."""
+        return float(self.optimizer.param_groups[0]["lr"]) * self._warmth
+
+    @property
+    def _warmth(self) -> float:
+        return 1.0 if self.updates >= self.warmup_steps else (self.updates + 1) / self.warmup_steps
+
+    def _step_scheduler(self, interval: str, logs: Logs) -> None:
+        if self.scheduler is None or self.scheduler_rests or self.scheduler_interval != interval:
+            return
+        if not isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step()
+            return
+        if self.scheduler_monitor not in logs:
+            raise ValueError(
+                f"fit: ReduceLROnPlateau follows {self.scheduler_monitor!r}, which is not among "
+                f"{', '.join(logs) or 'the figures of a step'}; give fit a validation loader, or the Trainer "
+                "another scheduler_monitor, and scheduler_interval='epoch'"
+            )
+        self.scheduler.step(logs[self.scheduler_monitor])
+
+    def _evaluate(self, loader: Iterable[Any]) -> dict[str, float]:
+        """Return the figures over `loader`; StopNow is raised where a signal asked to stop."""
         figures: list[Metric] = [*([Mean()] if self.loss is not None else []), *_fresh(self.metrics)]
         self.callback_list.call("on_test_begin", {})
-        step = -1
-        with _mode(self.model, training=False), no_grad():
-            for step, batch in enumerate(loader):
-                if self._signals is not None and self._signals.received:
-                    return None
+        model, step, batches = self.evaluated, 0, iter(loader)
+        logs: Logs = {}
+        with _mode(model, training=False), no_grad():
+            while True:
+                with self.signals.interruptible:
+                    if self.signals.received:
+                        raise StopNow
+                    batch = next(batches, _END)
+                if batch is _END:
+                    break
                 self.callback_list.call("on_test_batch_begin", step, {})
                 inputs, targets = split_batch(batch)
-                outputs = self.model(*map(as_tensor, inputs))
-                value = self._loss(outputs, targets).item() if self.loss is not None else 0.0
-                _count(figures, value, outputs, targets)
+                with self.signals.interruptible:
+                    outputs = model(*map(as_tensor, inputs))
+                    value = self._loss(outputs, targets).item() if self.loss is not None else 0.0
+                    _count(figures, value, outputs, targets)
                 logs = {figure.name: figure.compute() for figure in figures}
                 self.callback_list.call("on_test_batch_end", step, logs)
-        if step < 0:
+                step += 1
+        if not step:
             raise ValueError(empty_message("evaluate", "evaluation"))
         self.callback_list.call("on_test_end", logs)
         return logs
@@ -335,8 +469,8 @@ class Trainer:
         return loss
 
     def _must_stop(self) -> bool:
-        if self._signals is not None and self._signals.received and self.interrupted is None:
-            self.interrupted = self._signals.received
+        if self.signals.received and self.interrupted is None:
+            self.interrupted = self.signals.received
             self.stop(f"{self.interrupted}")
         return self.stop_training
 

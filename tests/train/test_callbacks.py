@@ -35,7 +35,8 @@ def test_the_order_of_moments(setup):
     recorder = Recorder()
     setup(batch_size=30, scheduler=None).fit(1, callbacks=[recorder])
     names = [event[0] for event in recorder.events]
-    step = ["on_train_batch_begin", "on_loss", "on_train_batch_end"]
+    update = ["on_before_optimizer_step", "on_after_optimizer_step"]
+    step = ["on_train_batch_begin", "on_loss", *update, "on_train_batch_end"]
     validation = ["on_test_begin", *["on_test_batch_begin", "on_test_batch_end"] * 4, "on_test_end"]
     assert names == [
         "on_train_begin", "on_epoch_begin", *step, *step, *validation, "on_epoch_end", "on_train_end"
