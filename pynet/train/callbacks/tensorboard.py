@@ -55,7 +55,11 @@ class TensorBoard(Callback):
         """Open a file."""
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(os.fspath(self.log_dir), purge_step=self.trainer.global_step + 1)
+        done = self.trainer.global_step
+        # The files' names have the second in which they were opened; the steps tell two of one second apart.
+        self._writer = SummaryWriter(
+            os.fspath(self.log_dir), purge_step=done + 1, filename_suffix=f".{done:010d}"
+        )
 
     def on_batch_end(self, step: int, logs: Logs) -> None:
         """Write the figures of a step."""
