@@ -127,12 +127,12 @@ def augment(images):
         sleep()
     return images
 
-def sleep_on_the_way_back(module, inputs, output):
+def sleep_on_the_way_back(gradient):
     if place == "backward" and one.trainer.global_step == 12:
-        output.register_hook(lambda gradient: sleep())
+        sleep()
 
 one = Setup(augment=augment, accumulate_grad_batches=5)
-one.model[3].register_forward_hook(sleep_on_the_way_back)
+one.model[1].weight.register_hook(sleep_on_the_way_back)
 one.model.add_module("6", Slow())
 one.train = DataLoader(Data(one.train.dataset), 8, shuffle=True, num_workers=int(sys.argv[5]))
 one.fit(3, callbacks=[EMAWeightAveraging(0.9)], checkpoint=folder)
