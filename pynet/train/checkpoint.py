@@ -76,6 +76,33 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     raise FileNotFoundError(f"the folder {path} holds no checkpoint ({LAST})")
 
 
+def source_of(
+    resume: str | os.PathLike[str] | bool | None, folder: str | os.PathLike[str] | None
+) -> str | os.PathLike[str] | None:
+    """Return the checkpoint or folder that ``fit(resume=...)`` means, None for a new training.
+
+    Args:
+        resume: see there. folder: where the training is saved, None where it is not.
+
+    Raises:
+        ValueError: it means `folder`, and there is none.
+    """
+    if resume is None or resume is False:
+        return None
+    if resume is not True and resume != "auto":
+        return resume
+    if folder is None:
+        raise ValueError(
+            f"fit: resume={resume!r} continues from the folder `checkpoint`, which was not given"
+        )
+    if resume == "auto":
+        try:
+            find_checkpoint(folder)
+        except FileNotFoundError:
+            return None
+    return folder
+
+
 class CheckpointFolder:
     """A folder that holds the last checkpoint and the one before it.
 

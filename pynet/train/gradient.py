@@ -20,25 +20,35 @@ class Gradient:
     differ in size. One batch alone is not scaled, so that it has the bits of a training without accumulation.
 
     Args:
+        accumulate: how many batches are wanted.
         clip_val: bound for the clipping, None for none. clip_algorithm: "norm" or "value".
 
     Attributes:
         batches: how many are in it.
     """
 
-    def __init__(self, clip_val: float | None, clip_algorithm: str) -> None:
+    def __init__(self, accumulate: int, clip_val: float | None, clip_algorithm: str) -> None:
+        if isinstance(accumulate, bool) or not isinstance(accumulate, int) or accumulate < 1:
+            raise ValueError(
+                f"Trainer: accumulate_grad_batches must be an integer of at least 1, not {accumulate!r}"
+            )
         if clip_algorithm not in ("norm", "value"):
             raise ValueError(
                 f"Trainer: gradient_clip_algorithm must be 'norm' or 'value', not {clip_algorithm!r}"
             )
         if clip_val is not None and not clip_val > 0:
             raise ValueError(f"Trainer: gradient_clip_val must be greater than 0 or None, not {clip_val!r}")
-        self.clip_val, self.clip_algorithm = clip_val, clip_algorithm
+        self.accumulate, self.clip_val, self.clip_algorithm = accumulate, clip_val, clip_algorithm
         self.clear()
 
     def clear(self) -> None:
         """Forget what was counted; the next ``add`` forgets the gradients too."""
         self.batches = self.first = self.samples = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether all batches that are wanted are in it."""
+        return self.batches == self.accumulate
 
     def add(self, optimizer: Any, loss: Tensor, samples: int) -> None:
         """Add the gradient of `loss`, a mean over `samples` samples, weighted by these."""

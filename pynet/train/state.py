@@ -29,7 +29,7 @@ def collect(trainer: Trainer) -> dict[str, Any]:
         "epoch": epoch,
         "step": step,
         "global_step": trainer.global_step,
-        "updates": trainer.updates,
+        "updates": trainer.update.count,
         "trained": trainer.trained,
         "seconds": trainer.seconds,
         "rate": trainer.rate,
@@ -37,7 +37,7 @@ def collect(trainer: Trainer) -> dict[str, Any]:
         "gradient": trainer.gradient.state_dict(trainer.model),
         "optimizer": {"class": type(trainer.optimizer).__name__, "state": trainer.optimizer.state_dict()},
         "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
-        "random": random_state(),
+        "random": _storable(random_state()),
         "loader": position_of(trainer.loader),
         "validation": position_of(trainer.validation),
         "figures": {figure.name: figure.state_dict() for figure in trainer.figures},
@@ -50,12 +50,16 @@ def random_state() -> dict[str, Any]:
     """Return the state of every generator that a training may draw from: pynet's, NumPy's global one and
     Python's.
     """
-    version, words, gauss = python_random.getstate()
     return {
         "pynet": random.get_rng_state(),
         "numpy": np.random.get_state(legacy=False),
-        "python": [version, np.array(words, np.uint32), gauss],
+        "python": python_random.getstate(),
     }
+
+
+def _storable(numbers: dict[str, Any]) -> dict[str, Any]:
+    version, words, gauss = numbers["python"]
+    return {**numbers, "python": [version, np.array(words, np.uint32), gauss]}
 
 
 def set_random_state(state: dict[str, Any]) -> None:
@@ -63,7 +67,7 @@ def set_random_state(state: dict[str, Any]) -> None:
     random.set_rng_state(state["pynet"])
     np.random.set_state(state["numpy"])
     version, words, gauss = state["python"]
-    python_random.setstate((version, tuple(words.tolist()), gauss))
+    python_random.setstate((version, tuple(map(int, words)), gauss))
 
 
 class Standpoint:
@@ -127,7 +131,7 @@ def _apply(trainer: Trainer, state: dict[str, Any]) -> None:
     trainer.callback_list.load_state_dict(state["callbacks"])
     trainer.history = History(state["history"])
     trainer.epoch, trainer.step, trainer.global_step = state["epoch"], state["step"], state["global_step"]
-    trainer.updates, trainer.trained = state["updates"], state["trained"]
+    trainer.update.count, trainer.trained = state["updates"], state["trained"]
     trainer.seconds, trainer.rate = state["seconds"], state["rate"]
     set_random_state(state["random"])
 
@@ -137,10 +141,10 @@ def _check(trainer: Trainer, state: dict[str, Any], source: str) -> None:
     if missing:
         raise ValueError(f"{source} holds no whole training: {', '.join(missing)} missing")
     problems = _compare(trainer.model.state_dict(), state["model"])
-    if state["gradient"] is not None and trainer.accumulate_grad_batches <= state["gradient"]["batches"]:
+    if state["gradient"] is not None and trainer.gradient.accumulate <= state["gradient"]["batches"]:
         problems.append(
             f"it holds the gradient of {state['gradient']['batches']} batches, and here "
-            f"accumulate_grad_batches is {trainer.accumulate_grad_batches}"
+            f"accumulate_grad_batches is {trainer.gradient.accumulate}"
         )
     kind = type(trainer.optimizer).__name__
     if state["optimizer"]["class"] != kind:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import sys
 import time
@@ -14,16 +13,16 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..nn import Module
-from ..optim.lr_scheduler import ReduceLROnPlateau
 from . import state as training_state
-from .batches import as_array, as_tensor, empty_message, inputs_of, slices, split_batch
+from .batches import as_tensor, empty_message, inputs_of, slices, split_batch
 from .callback import Callback, CallbackList, Logs
-from .callbacks import ModelCheckpoint, ProgressBar
-from .checkpoint import find_checkpoint, load_checkpoint
+from .callbacks import ModelCheckpoint, ProgressBar, folder_of
+from .checkpoint import load_checkpoint, source_of
 from .gradient import Gradient
 from .history import History
-from .metrics import Mean, Metric, create_all
+from .metrics import Mean, Metric, count_batch, create_all, fresh
 from .signals import StopNow, StopSignals
+from .update import Update
 
 _END = object()
 
@@ -61,10 +60,10 @@ class Trainer:
         interrupted: "SIGINT" or "SIGTERM" if that ended the last ``fit``, else None.
         diverged: whether ``TerminateOnNaN`` ended it.
         epoch: the epoch under way, from 0. step: steps done in it. steps: steps in an epoch, None if unknown.
-        epochs: how many there will be. global_step: steps done in all epochs. updates: optimizer steps done.
+        epochs: how many there will be. global_step: steps done in all epochs.
+        update: the optimizer steps: their ``count``, the ``learning_rate`` of the next one.
         evaluated: what the validations in ``fit`` measure: the model, unless a callback puts an average of
             its weights there.
-        scheduler_rests: a callback may set it, to rule the learning rate itself.
 
     Raises:
         ValueError: an unknown metric or interval, or a number out of range.
@@ -92,23 +91,12 @@ class Trainer:
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str = "norm",
     ) -> None:
-        if scheduler_interval not in ("epoch", "step"):
-            raise ValueError(
-                f"Trainer: scheduler_interval must be 'epoch' or 'step', not {scheduler_interval!r}"
-            )
-        for name, value, least in (
-            ("warmup_steps", warmup_steps, 0),
-            ("accumulate_grad_batches", accumulate_grad_batches, 1),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"Trainer: {name} must be an integer of at least {least}, not {value!r}")
         self.model, self.loss, self.optimizer, self.scheduler = model, loss, optimizer, scheduler
         self.metrics = create_all(metrics)
         self.callbacks = list(callbacks)
-        self.scheduler_interval, self.scheduler_monitor = scheduler_interval, scheduler_monitor
         self.augment = augment
-        self.warmup_steps, self.accumulate_grad_batches = warmup_steps, accumulate_grad_batches
-        self.gradient = Gradient(gradient_clip_val, gradient_clip_algorithm)
+        self.update = Update(self, warmup_steps, scheduler_interval, scheduler_monitor)
+        self.gradient = Gradient(accumulate_grad_batches, gradient_clip_val, gradient_clip_algorithm)
         self.history = History()
         self.figures: list[Metric] = []
         self.callback_list = CallbackList((), self)
@@ -161,9 +149,9 @@ class Trainer:
             extra.insert(0, ProgressBar())
         self._reset(train_loader, validation, epochs)
         self.history = History()
-        self.figures = [Mean(), *_fresh(self.metrics)]
+        self.figures = [Mean(), *fresh(self.metrics)]
         self.callback_list = CallbackList([*self.callbacks, *extra], self)
-        source = self._source(resume)
+        source = source_of(resume, folder_of(self.callback_list.callbacks))
         if source is not None:
             training_state.restore(self, load_checkpoint(source), str(source))
         with (
@@ -230,7 +218,7 @@ class Trainer:
         training_state.position_of(loader)
         training_state.position_of(validation)
         self.steps = len(loader) if hasattr(loader, "__len__") else None
-        self.epoch = self.step = self.global_step = self.updates = 0
+        self.epoch = self.step = self.global_step = self.update.count = 0
         self.seconds = 0.0  # spent on the epoch under way before a resume
         self.rate = 0.0  # of learning, at the beginning of the epoch under way
         self.trained = self._epoch_done = False  # trained: only the validation of this epoch is still to do
@@ -238,33 +226,8 @@ class Trainer:
         self.stop_reason = None
         self.interrupted = None
         self.signals = StopSignals()
-        self.evaluated, self.scheduler_rests = self.model, False
+        self.evaluated, self.update.scheduler_rests = self.model, False
         self.gradient.clear()
-
-    def _source(self, resume: str | os.PathLike[str] | bool | None) -> str | os.PathLike[str] | None:
-        """Return the checkpoint or folder from which to resume, None for a new training."""
-        if resume is None or resume is False:
-            return None
-        if resume is not True and resume != "auto":
-            return resume
-        folder = next(
-            (
-                callback.folder
-                for callback in self.callback_list.callbacks
-                if isinstance(callback, ModelCheckpoint)
-            ),
-            None,
-        )
-        if folder is None:
-            raise ValueError(
-                f"fit: resume={resume!r} continues from the folder `checkpoint`, which was not given"
-            )
-        if resume == "auto":
-            try:
-                find_checkpoint(folder)
-            except FileNotFoundError:
-                return None
-        return folder
 
     @contextlib.contextmanager
     def _apart(self) -> Iterator[None]:
@@ -307,7 +270,7 @@ class Trainer:
         """Train one epoch, or what is left of it; on an early stop `_epoch_done` stays False."""
         begin = time.perf_counter() - self.seconds
         if self.step == 0:
-            self.rate = self.learning_rate
+            self.rate = self.update.learning_rate
         if not self.trained:
             self.trained = self._fit_batches(train_loader, begin)
         logs = {figure.name: figure.compute() for figure in self.figures}
@@ -325,7 +288,7 @@ class Trainer:
             logs.update({f"val_{key}": value for key, value in figures.items()})
         self.trained = False
         logs.update(lr=self.rate, seconds=time.perf_counter() - begin)
-        self._step_scheduler("epoch", logs)
+        self.update.step_scheduler("epoch", logs)
         self.history.append({"epoch": self.epoch + 1, **logs})
         for figure in self.figures:
             figure.reset()
@@ -364,7 +327,7 @@ class Trainer:
         if self.step == 0:
             raise ValueError(empty_message("fit", "training"))
         if self.gradient.batches:
-            self._update(self.step - 1)
+            self.update.apply(self.step - 1)
         return True
 
     def _fit_batch(self, batch: Any) -> None:
@@ -384,58 +347,18 @@ class Trainer:
             return
         with self.signals.interruptible:
             self.gradient.add(self.optimizer, loss, len(outputs.array))
-        if self.gradient.batches == self.accumulate_grad_batches:
-            self._update(step)
-        _count(self.figures, value, outputs, targets)
+        if self.gradient.complete:
+            self.update.apply(step)
+        count_batch(self.figures, value, outputs, targets)
         self.step += 1
         self.global_step += 1
         self.callback_list.call(
             "on_train_batch_end", step, {figure.name: figure.compute() for figure in self.figures}
         )
 
-    def _update(self, step: int) -> None:
-        """Make one optimizer step of the gradients that are there."""
-        self.callback_list.call("on_before_optimizer_step", step, {})
-        groups = self.optimizer.param_groups
-        norm = self.gradient.finish([parameter for group in groups for parameter in group["params"]])
-        rates = [group["lr"] for group in groups]
-        for group, rate in zip(groups, rates, strict=True):
-            group["lr"] = rate * self._warmth
-        self.optimizer.step()
-        for group, rate in zip(groups, rates, strict=True):
-            group["lr"] = rate
-        self.updates += 1
-        self._step_scheduler("step", {})
-        self.callback_list.call(
-            "on_after_optimizer_step", step, {} if norm is None else {"gradient_norm": norm}
-        )
-
-    @property
-    def learning_rate(self) -> float:
-        """That of the next optimizer step, of the first parameter group; the warm-up is a factor of it."""
-        return float(self.optimizer.param_groups[0]["lr"]) * self._warmth
-
-    @property
-    def _warmth(self) -> float:
-        return 1.0 if self.updates >= self.warmup_steps else (self.updates + 1) / self.warmup_steps
-
-    def _step_scheduler(self, interval: str, logs: Logs) -> None:
-        if self.scheduler is None or self.scheduler_rests or self.scheduler_interval != interval:
-            return
-        if not isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step()
-            return
-        if self.scheduler_monitor not in logs:
-            raise ValueError(
-                f"fit: ReduceLROnPlateau follows {self.scheduler_monitor!r}, which is not among "
-                f"{', '.join(logs) or 'the figures of a step'}; give fit a validation loader, or the Trainer "
-                "another scheduler_monitor, and scheduler_interval='epoch'"
-            )
-        self.scheduler.step(logs[self.scheduler_monitor])
-
     def _evaluate(self, loader: Iterable[Any]) -> dict[str, float]:
         """Return the figures over `loader`; StopNow is raised where a signal asked to stop."""
-        figures: list[Metric] = [*([Mean()] if self.loss is not None else []), *_fresh(self.metrics)]
+        figures: list[Metric] = [*([Mean()] if self.loss is not None else []), *fresh(self.metrics)]
         self.callback_list.call("on_test_begin", {})
         model, step, batches = self.evaluated, 0, iter(loader)
         logs: Logs = {}
@@ -452,7 +375,7 @@ class Trainer:
                 with self.signals.interruptible:
                     outputs = model(*map(as_tensor, inputs))
                     value = self._loss(outputs, targets).item() if self.loss is not None else 0.0
-                    _count(figures, value, outputs, targets)
+                    count_batch(figures, value, outputs, targets)
                 logs = {figure.name: figure.compute() for figure in figures}
                 self.callback_list.call("on_test_batch_end", step, logs)
                 step += 1
@@ -478,14 +401,10 @@ class Trainer:
         if not self.stop_training or self.epoch >= self.epochs:
             return
         where = f"epoch {self.epoch + 1}, step {self.step}" if self.step else f"epoch {self.epoch}"
-        saved = [
-            callback for callback in self.callback_list.callbacks if isinstance(callback, ModelCheckpoint)
-        ]
-        kept = (
-            f"the checkpoint is in {saved[0].folder}"
-            if saved
-            else "no checkpoint folder was given; the model keeps its weights"
-        )
+        folder = folder_of(self.callback_list.callbacks)
+        kept = "no checkpoint folder was given; the model keeps its weights"
+        if folder is not None:
+            kept = f"the checkpoint is in {folder}"
         print(
             f"training stopped after {where}: {self.stop_reason or 'a callback asked for it'}; {kept}",
             file=sys.stderr,
@@ -502,22 +421,3 @@ def _mode(model: Module, training: bool) -> Iterator[None]:
     finally:
         for module, mode in before:
             module.training = mode
-
-
-def _count(figures: Sequence[Metric], loss: float, outputs: Tensor, targets: Any) -> None:
-    arrays = (outputs.array, as_array(targets))
-    for figure in figures:
-        if isinstance(figure, Mean):
-            figure.add(loss, len(arrays[0]))
-        else:
-            figure.update(*arrays)
-
-
-def _fresh(metrics: Sequence[Metric]) -> list[Metric]:
-    """Return copies that have counted nothing: a validation happens while the epoch's own counts are still
-    needed.
-    """
-    fresh = copy.deepcopy(list(metrics))
-    for metric in fresh:
-        metric.reset()
-    return fresh

@@ -16,8 +16,9 @@ from small_training import network, two_classes
 import pynet
 from pynet import nn, optim
 from pynet.data import ArrayDataset, DataLoader
+from pynet.data.augment import MixUp, RandomCrop, RandomHorizontalFlip
+from pynet.data.transforms import Compose, ToFloat
 from pynet.train import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint, Trainer, save_checkpoint
-from pynet.train.augment import flip_horizontally, shift
 
 
 class Steps(Callback):
@@ -25,10 +26,24 @@ class Steps(Callback):
         print("step", self.trainer.global_step, flush=True)
 
 
-def augment(images: np.ndarray) -> np.ndarray:
+class Noise:
     """Random numbers of pynet's, NumPy's and Python's generators."""
-    images = shift(flip_horizontally(images))
-    return images + np.float32(0.1 * np.random.randn() + 0.1 * random.random())
+
+    def __init__(self):
+        self.mix = MixUp(num_classes=2)
+
+    def __call__(self, images, labels):
+        noise = np.float32(0.1 * np.random.randn() + 0.1 * random.random())
+        images, labels = self.mix(images, labels)
+        return pynet.Tensor(images.array + noise), labels
+
+
+def images() -> ArrayDataset:
+    """As bytes, each randomly shifted and mirrored when it is read, by whatever worker."""
+    values, labels = two_classes()
+    pixels = np.clip(40 * values + 100, 0, 255).astype(np.uint8)
+    changes = [RandomCrop(4, padding=1), RandomHorizontalFlip(), ToFloat()]
+    return ArrayDataset(pixels, labels, transform=Compose(changes))
 
 
 def train(folder: Path | None, epochs: int) -> dict:
@@ -37,7 +52,7 @@ def train(folder: Path | None, epochs: int) -> dict:
         seed(1)
     model = network()
     optimizer = optim.AdamW(model.parameters(), lr=0.01)
-    data = ArrayDataset(*two_classes())
+    data = images()
     ema = EMAWeightAveraging(0.95)
     trainer = Trainer(
         model,
@@ -45,7 +60,7 @@ def train(folder: Path | None, epochs: int) -> dict:
         optimizer,
         scheduler=optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=40),
         scheduler_interval="step",
-        augment=augment,
+        augment=Noise(),
         warmup_steps=10,
         accumulate_grad_batches=3,
         gradient_clip_val=1.0,

@@ -58,7 +58,7 @@ def test_accumulated_batches_are_the_big_batch(sizes):
     _, expected, _ = train(joined(parts))
     trainer, weights, gradients = train(parts, accumulate_grad_batches=len(sizes))
     assert gradients.steps == [len(sizes) - 1]
-    assert trainer.updates == 1 and trainer.global_step == len(sizes)
+    assert trainer.update.count == 1 and trainer.global_step == len(sizes)
     for mine, big in zip(weights, expected, strict=True):
         assert np.allclose(mine, big, rtol=0, atol=1e-7)
     # Something that is not the mean over all samples would be far off.
@@ -70,7 +70,7 @@ def test_the_batches_left_at_the_end_of_an_epoch_are_a_step_of_their_own():
     parts = batches(4, 4, 4)
     trainer, weights, gradients = train(parts, accumulate_grad_batches=2)
     assert gradients.steps == [1, 2]
-    assert trainer.updates == 2
+    assert trainer.update.count == 2
     _, expected, _ = train([joined(parts[:2])[0], parts[2]])
     for mine, big in zip(weights, expected, strict=True):
         assert np.allclose(mine, big, rtol=0, atol=1e-7)
@@ -125,7 +125,7 @@ def test_warm_up_is_a_factor_of_the_schedule():
 
     class Rates(Callback):
         def on_before_optimizer_step(self, step, logs):
-            rates.append(self.trainer.learning_rate)
+            rates.append(self.trainer.update.learning_rate)
 
     model = linear()
     optimizer = optim.SGD(model.parameters(), lr=0.8)
@@ -169,7 +169,7 @@ def test_a_resume_inside_an_accumulation_gives_the_same_bits(setup, tmp_path, st
     }
     whole = setup(**options)
     whole.fit(2)
-    assert whole.trainer.updates == 6  # 8 batches an epoch: 3, 3 and 2
+    assert whole.trainer.update.count == 6  # 8 batches an epoch: 3, 3 and 2
     first = setup(**options)
 
     def halt(step, logs):
@@ -181,7 +181,7 @@ def test_a_resume_inside_an_accumulation_gives_the_same_bits(setup, tmp_path, st
     second = setup(seed=9, **options)
     second.fit(2, resume=tmp_path)
     assert second.bits() == whole.bits()
-    assert second.trainer.updates == 6
+    assert second.trainer.update.count == 6
     if pending:
         with pytest.raises(
             ValueError, match=r"the gradient of \d batches, and here accumulate_grad_batches is 1"

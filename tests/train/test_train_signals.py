@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pynet.train import LambdaCallback, load_checkpoint
+from pynet.data.augment import MixUp
+from pynet.train import EMAWeightAveraging, LambdaCallback, load_checkpoint, signals
 from pynet.train.signals import StopSignals
 
 _PROGRAM = """
@@ -88,18 +89,19 @@ def test_the_second_signal_aborts_at_once(tmp_path, number):
 
 
 _SLOW = """
-import sys, time
+import os, sys, time
 sys.path.insert(0, sys.argv[1])
 from small_training import Setup
 from pynet import nn
 from pynet.data import DataLoader
 from pynet.train import signals, EMAWeightAveraging
-from pynet.train.augment import shift
+from pynet.data.augment import MixUp
+mix = MixUp(num_classes=2)
 folder, place, grace = sys.argv[2], sys.argv[3], float(sys.argv[4])
 signals.GRACE = grace
 
 def sleep():
-    print("running", flush=True)
+    os.write(1, b"running\\n")  # in one piece, from whatever thread
     time.sleep(60)
 
 class Slow(nn.Module):
@@ -121,11 +123,11 @@ class Data:
             sleep()
         return self.data[index]
 
-def augment(images):
-    images = shift(images)
+def augment(images, labels):
+    mixed = mix(images, labels)
     if place == "augment" and one.trainer.global_step == 12:
         sleep()
-    return images
+    return mixed
 
 def sleep_on_the_way_back(gradient):
     if place == "backward" and one.trainer.global_step == 12:
@@ -150,9 +152,6 @@ print(one.trainer.interrupted, flush=True)
 )
 def test_what_is_slow_is_cut_short_and_loses_nothing(setup, tmp_path, place, workers, grace):
     """In the step that is taken back dropout and batch norm have run; gradients are half summed."""
-    from pynet.train import EMAWeightAveraging, signals
-    from pynet.train.augment import shift
-
     here = str(Path(__file__).parent)
     arguments = [here, str(tmp_path), place, str(signals.GRACE if grace is None else grace), str(workers)]
     process = subprocess.Popen(
@@ -163,14 +162,14 @@ def test_what_is_slow_is_cut_short_and_loses_nothing(setup, tmp_path, place, wor
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=20)
     assert time.perf_counter() - begin < 5
-    assert process.returncode == 0 and out.endswith("SIGTERM\n"), err
+    assert process.returncode == 0 and out.split()[-1] == "SIGTERM", err
     assert "Traceback" not in err
     state = load_checkpoint(tmp_path)
     if not workers:  # which load ahead
         assert (state["epoch"], state["step"]) == (1, 8 if place == "validation" else 4)
-    whole, resumed = setup(augment=shift, accumulate_grad_batches=5), None
+    whole, resumed = setup(augment=MixUp(num_classes=2), accumulate_grad_batches=5), None
     whole.fit(3, callbacks=[EMAWeightAveraging(0.9)])
-    resumed = setup(seed=8, augment=shift, accumulate_grad_batches=5)
+    resumed = setup(seed=8, augment=MixUp(num_classes=2), accumulate_grad_batches=5)
     resumed.fit(3, callbacks=[EMAWeightAveraging(0.9)], resume=tmp_path)
     assert resumed.bits() == whole.bits()
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pynet.data import DataLoader
+from pynet.data.augment import MixUp
 from pynet.optim.swa_utils import AveragedModel, update_bn
 from pynet.train import (
     Callback,
@@ -17,7 +18,6 @@ from pynet.train import (
     Trainer,
     load_checkpoint,
 )
-from pynet.train.augment import flip_horizontally
 
 
 class Weights(Callback):
@@ -155,7 +155,7 @@ def averagings():
 @pytest.mark.parametrize("stop", [5, 8, 16, 21])
 def test_a_resumed_average_has_the_same_bits(setup, tmp_path, name, stop):
     make = averagings()[name]
-    options = {"augment": flip_horizontally, "scheduler_interval": "step"}
+    options = {"augment": MixUp(num_classes=2), "scheduler_interval": "step"}
     whole, average = setup(**options), make()
     expected = whole.fit(4, callbacks=[average])
     first = setup(**options)

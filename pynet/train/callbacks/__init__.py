@@ -5,7 +5,7 @@ from __future__ import annotations
 from .averaging import EMAWeightAveraging, StochasticWeightAveraging, WeightAveraging
 from .csv_logger import CSVLogger
 from .early_stopping import EarlyStopping
-from .model_checkpoint import ModelCheckpoint
+from .model_checkpoint import ModelCheckpoint, folder_of
 from .nan import TerminateOnNaN
 from .progress import ProgressBar, format_logs
 from .tensorboard import TensorBoard
@@ -22,5 +22,6 @@ __all__ = [
     "TerminateOnNaN",
     "TimeLimit",
     "WeightAveraging",
+    "folder_of",
     "format_logs",
 ]

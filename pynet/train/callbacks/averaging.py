@@ -110,7 +110,7 @@ class EMAWeightAveraging(WeightAveraging):
 
     def on_after_optimizer_step(self, step: int, logs: Logs) -> None:
         """Take the new weights into the average."""
-        later = self.trainer.updates - self.update_starting_at_step
+        later = self.trainer.update.count - self.update_starting_at_step
         if later >= 0 and later % self.update_every_n_steps == 0:
             self._update()
 
@@ -174,13 +174,13 @@ class StochasticWeightAveraging(WeightAveraging):
         if not self._resumed:
             self._schedule, self._counted, self._measured = None, -1, False
         super().on_train_begin(logs)
-        self.trainer.scheduler_rests = self._schedule is not None
+        self.trainer.update.scheduler_rests = self._schedule is not None
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
         """Take over the learning rate, if that is asked and it is time."""
         if self.swa_lrs is not None and self._schedule is None and epoch >= self._start():
             self._schedule = self._make_schedule()
-            self.trainer.scheduler_rests = True
+            self.trainer.update.scheduler_rests = True
 
     def on_test_begin(self, logs: Logs) -> None:
         """Average before the validation, so that it measures this epoch's average."""

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from .. import checkpoint as checkpoints
@@ -125,3 +126,9 @@ class ModelCheckpoint(Callback):
         trainer = self.trainer
         figures = {"epoch": trainer.epoch + 1, "figure": self._best.monitor, "value": self._best.value}
         save_file(trainer.evaluated.state_dict(), self._target.path / checkpoints.BEST, figures)
+
+
+def folder_of(callbacks: Iterable[Callback]) -> str | os.PathLike[str] | None:
+    """Return where the first ModelCheckpoint among `callbacks` saves, None if there is none."""
+    found = (callback.folder for callback in callbacks if isinstance(callback, ModelCheckpoint))
+    return next(found, None)
