@@ -6,11 +6,16 @@ from .callback import Callback, LambdaCallback
 from .callbacks import (
     CSVLogger,
     EarlyStopping,
+    EMAWeightAveraging,
     ModelCheckpoint,
     ProgressBar,
+    StochasticWeightAveraging,
+    TensorBoard,
     TerminateOnNaN,
+    TimeLimit,
+    WeightAveraging,
 )
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from .history import History
 from .metrics import Accuracy, Mean, Metric, TopK, confusion_matrix
 from .run import Run
@@ -20,6 +25,8 @@ __all__ = [
     "Accuracy",
     "CSVLogger",
     "Callback",
+    "CheckpointError",
+    "EMAWeightAveraging",
     "EarlyStopping",
     "History",
     "LambdaCallback",
@@ -28,9 +35,13 @@ __all__ = [
     "ModelCheckpoint",
     "ProgressBar",
     "Run",
+    "StochasticWeightAveraging",
+    "TensorBoard",
     "TerminateOnNaN",
+    "TimeLimit",
     "TopK",
     "Trainer",
+    "WeightAveraging",
     "confusion_matrix",
     "load_checkpoint",
     "save_checkpoint",

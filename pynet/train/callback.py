@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .checkpoint import CheckpointError
+
 if TYPE_CHECKING:
     from .trainer import Trainer
 
@@ -16,6 +18,7 @@ Logs = dict[str, float]
 EVENTS = (
     "on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end",
     "on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end", "on_loss",
+    "on_before_optimizer_step", "on_after_optimizer_step",
     "on_test_begin", "on_test_end", "on_test_batch_begin", "on_test_batch_end",
     "on_predict_begin", "on_predict_end", "on_predict_batch_begin", "on_predict_batch_end",
 )  # fmt: skip
@@ -26,19 +29,21 @@ class Callback:
     the training.
 
     Attributes:
-        runs_last: whether this callback is called after those without it, whatever the order they were given
-            in.
+        order: callbacks are called by ascending order, those of one order as they were given; at
+            ``on_train_end`` the other way round. 0 for most; 1 where what the training ends with is made
+            (weight averages), 2 where the others' work is saved or shown.
     """
 
     trainer: Trainer
-    runs_last = False
+    order = 0
 
     def on_train_begin(self, logs: Logs) -> None:
         """Called once, before the first epoch."""
 
     def on_train_end(self, logs: Logs) -> None:
-        """Called once, after the last epoch or an orderly stop, not after an error; `logs` are the last
-        epoch's.
+        """Called once, after the last epoch or an orderly stop, not after an error, in the reverse order of
+        the other moments: what saves the training does so before others change its weights for good. `logs`
+        are the last epoch's.
         """
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
@@ -66,6 +71,16 @@ class Callback:
     def on_loss(self, step: int, logs: Logs) -> None:
         """Called in a training step when its loss, ``logs["loss"]``, is known and the weights are still the
         old ones.
+        """
+
+    def on_before_optimizer_step(self, step: int, logs: Logs) -> None:
+        """Called when the gradients are complete, before they are clipped and applied; once for several
+        training steps where gradients are accumulated.
+        """
+
+    def on_after_optimizer_step(self, step: int, logs: Logs) -> None:
+        """Called when the weights have changed, before ``on_train_batch_end``; with gradient clipping by norm
+        ``logs["gradient_norm"]`` is the norm before.
         """
 
     def on_test_begin(self, logs: Logs) -> None:
@@ -128,7 +143,7 @@ class CallbackList:
     """The callbacks of one training; an exception in one is reported with its name and place.
 
     Args:
-        callbacks: called in this order, those that run last at the end.
+        callbacks: called by their ``order``, then in this one.
         trainer: what they see as ``self.trainer``.
     """
 
@@ -139,7 +154,7 @@ class CallbackList:
                     f"fit: {callback!r} is no pynet.train.Callback; derive from it or use LambdaCallback"
                 )
         self.trainer = trainer
-        self.callbacks = sorted(callbacks, key=lambda callback: callback.runs_last)
+        self.callbacks = sorted(callbacks, key=lambda callback: callback.order)
         for callback in self.callbacks:
             callback.trainer = trainer
 
@@ -148,13 +163,17 @@ class CallbackList:
 
         Raises:
             RuntimeError: a callback failed (OSError where it failed with one); the original is the cause.
+            CheckpointError: as it is, for it says everything.
         """
-        for callback in self.callbacks:
+        for callback in reversed(self.callbacks) if event == "on_train_end" else self.callbacks:
             try:
                 getattr(callback, event)(*arguments)
+            except CheckpointError:
+                raise
             except Exception as error:
                 trainer = self.trainer
-                step = arguments[0] + 1 if "batch" in event or event == "on_loss" else trainer.step
+                of_step = isinstance(arguments[0], int) and "epoch" not in event
+                step = arguments[0] + 1 if of_step else trainer.step
                 text = (
                     f"callback {type(callback).__name__} failed in {event} at epoch {trainer.epoch + 1}, "
                     f"step {step}: {type(error).__name__}: {error}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,13 @@ from ..io.atomic import prepare_folder, temporary_sibling, write_atomically
 FORMAT = "pynet-checkpoint"
 VERSION = 1
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
+
+
+class CheckpointError(OSError):
+    """A checkpoint could not be written; the text is one sentence that says why and which one is intact."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 def save_checkpoint(state: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -68,30 +76,86 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     raise FileNotFoundError(f"the folder {path} holds no checkpoint ({LAST})")
 
 
+def source_of(
+    resume: str | os.PathLike[str] | bool | None, folder: str | os.PathLike[str] | None
+) -> str | os.PathLike[str] | None:
+    """Return the checkpoint or folder that ``fit(resume=...)`` means, None for a new training.
+
+    Args:
+        resume: see there. folder: where the training is saved, None where it is not.
+
+    Raises:
+        ValueError: it means `folder`, and there is none.
+    """
+    if resume is None or resume is False:
+        return None
+    if resume is not True and resume != "auto":
+        return resume
+    if folder is None:
+        raise ValueError(
+            f"fit: resume={resume!r} continues from the folder `checkpoint`, which was not given"
+        )
+    if resume == "auto":
+        try:
+            find_checkpoint(folder)
+        except FileNotFoundError:
+            return None
+    return folder
+
+
 class CheckpointFolder:
     """A folder that holds the last checkpoint and the one before it.
 
     Args:
         folder: created where it is missing.
+        keep: so many of the newest stay besides, as ``step-00001234.safetensors``, the number being that of
+            the training steps done; default 0.
 
     Raises:
         OSError: the folder cannot be created or written.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.path = prepare_folder(folder)
+    def __init__(self, folder: str | os.PathLike[str], keep: int = 0) -> None:
+        self.path, self.keep = prepare_folder(folder), keep
         self._last_is_whole: bool | None = None  # not yet looked at
 
     def save(self, state: dict[str, Any]) -> Path:
         """Write `state` as the last checkpoint; what was the last becomes the previous one, if it is whole.
 
         Raises:
-            OSError: the disk is full or the folder vanished; the old checkpoints are intact.
+            CheckpointError: the disk is full or the folder vanished; the old checkpoints are intact.
         """
         last = self.path / LAST
-        write_atomically(last, _to_bytes(state), before_replace=self._keep_last)
-        self._last_is_whole = True
+        try:
+            write_atomically(last, _to_bytes(state), before_replace=self._keep_last)
+            self._last_is_whole = True
+            if self.keep:
+                self._keep_newest(state["global_step"])
+        except OSError as error:
+            raise CheckpointError(error.errno, self._complaint(state, error)) from error
         return last
+
+    def _keep_newest(self, step: int) -> None:
+        last, numbered = self.path / LAST, self.path / f"step-{step:08d}.safetensors"
+        with temporary_sibling(numbered) as link:
+            try:
+                os.link(last, link)
+            except OSError:
+                shutil.copyfile(last, link)
+            os.replace(link, numbered)
+        # By age and not by number: a training that was resumed further back writes smaller numbers.
+        files = sorted(self.path.glob("step-*.safetensors"), key=lambda file: file.stat().st_mtime_ns)
+        for file in files[: -self.keep]:
+            file.unlink()
+
+    def _complaint(self, state: dict[str, Any], error: OSError) -> str:
+        reason = f"{error.strerror or error} ({self.path / LAST})"
+        text = f"the checkpoint{_place(state)} was not saved: {reason}"
+        for name in (LAST, PREVIOUS):
+            if (self.path / name).exists() and _is_whole(self.path / name):
+                place = _place(_read(self.path / name))
+                return f"{text}; {name}{place} is intact: make room there and resume from it"
+        return f"{text}; there is none before it"
 
     def _keep_last(self) -> None:
         """Let `previous` be what `last` is, without a moment in which `last` is missing."""
@@ -142,11 +206,12 @@ def _offer(file: Path) -> str:
     previous = file.with_name(PREVIOUS)
     if file.name == PREVIOUS or not previous.exists() or not _is_whole(previous):
         return ""
-    state = _read(previous)
-    place = (
-        f" (epoch {state['epoch'] + 1}, step {state['step']})" if {"epoch", "step"} <= state.keys() else ""
-    )
-    return f"; the checkpoint before it is whole{place}: resume from {previous}"
+    return f"; the checkpoint before it is whole{_place(_read(previous))}: resume from {previous}"
+
+
+def _place(state: dict[str, Any]) -> str:
+    """Say where a training goes on from `state`; nothing where it is of something else."""
+    return f" (epoch {state['epoch'] + 1}, step {state['step']})" if {"epoch", "step"} <= state.keys() else ""
 
 
 def _pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:

@@ -119,6 +119,19 @@ def mode_of(key: str) -> str:
     )
 
 
+def gap(figures: Mapping[str, float], key: str, mode: str | None = None) -> float:
+    """Return how much worse the figure `key` is in the validation than in the training.
+
+    That is ``val_loss - loss`` where smaller is better and ``accuracy - val_accuracy`` where larger is, as
+    `mode` ("min", "max") or the name says.
+
+    Raises:
+        KeyError: one of the two figures is missing.
+    """
+    difference = figures[f"val_{key}"] - figures[key]
+    return -difference if (mode or mode_of(key)) == "max" else difference
+
+
 def _encode(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 

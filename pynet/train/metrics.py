@@ -4,11 +4,14 @@ nothing.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from .batches import as_array
 
 
 class Metric:
@@ -174,3 +177,23 @@ def confusion_matrix(targets: np.ndarray, predictions: np.ndarray, classes: int)
         if wrong.size:
             raise IndexError(f"confusion_matrix: {name} {wrong[0]} is outside the {classes} classes")
     return np.bincount(targets * classes + predictions, minlength=classes * classes).reshape(classes, classes)
+
+
+def fresh(metrics: Sequence[Metric]) -> list[Metric]:
+    """Return copies that have counted nothing: a validation happens while the epoch's own counts are still
+    needed.
+    """
+    copies = copy.deepcopy(list(metrics))
+    for metric in copies:
+        metric.reset()
+    return copies
+
+
+def count_batch(figures: Sequence[Metric], loss: float, outputs: Any, targets: Any) -> None:
+    """Count one batch in all `figures`: its loss, or its outputs (a Tensor) and targets."""
+    arrays = (outputs.array, as_array(targets))
+    for figure in figures:
+        if isinstance(figure, Mean):
+            figure.add(loss, len(arrays[0]))
+        else:
+            figure.update(*arrays)

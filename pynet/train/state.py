@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import copy
+import random as python_random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import random
 from ..autograd import Tensor
+from ..nn.parameter import write
 from .history import History
 
 if TYPE_CHECKING:
     from .trainer import Trainer
 
 _ENTRIES = (
-    "epoch", "step", "global_step", "trained", "seconds", "rate", "model", "optimizer", "scheduler", "rng",
-    "loader", "validation", "figures", "history", "callbacks",
+    "epoch", "step", "global_step", "updates", "trained", "seconds", "rate", "model", "gradient", "optimizer",
+    "scheduler", "random", "loader", "validation", "figures", "history", "callbacks",
 )  # fmt: skip
 
 
@@ -27,20 +29,68 @@ def collect(trainer: Trainer) -> dict[str, Any]:
         "epoch": epoch,
         "step": step,
         "global_step": trainer.global_step,
+        "updates": trainer.update.count,
         "trained": trainer.trained,
         "seconds": trainer.seconds,
         "rate": trainer.rate,
         "model": trainer.model.state_dict(),
+        "gradient": trainer.gradient.state_dict(trainer.model),
         "optimizer": {"class": type(trainer.optimizer).__name__, "state": trainer.optimizer.state_dict()},
         "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
-        "rng": random.get_rng_state(),
+        "random": _storable(random_state()),
         "loader": position_of(trainer.loader),
-        # A validation that was interrupted is done again from its beginning.
-        "validation": trainer.validation_state if trainer.trained else position_of(trainer.validation),
+        "validation": position_of(trainer.validation),
         "figures": {figure.name: figure.state_dict() for figure in trainer.figures},
         "history": [dict(row) for row in trainer.history.rows],
         "callbacks": trainer.callback_list.state_dict(),
     }
+
+
+def random_state() -> dict[str, Any]:
+    """Return the state of every generator that a training may draw from: pynet's, NumPy's global one and
+    Python's.
+    """
+    return {
+        "pynet": random.get_rng_state(),
+        "numpy": np.random.get_state(legacy=False),
+        "python": python_random.getstate(),
+    }
+
+
+def _storable(numbers: dict[str, Any]) -> dict[str, Any]:
+    version, words, gauss = numbers["python"]
+    return {**numbers, "python": [version, np.array(words, np.uint32), gauss]}
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Put back what ``random_state`` returned."""
+    random.set_rng_state(state["pynet"])
+    np.random.set_state(state["numpy"])
+    version, words, gauss = state["python"]
+    python_random.setstate((version, tuple(map(int, words)), gauss))
+
+
+class Standpoint:
+    """What a step or a validation changes before it changes the weights, so that one that was cut short can
+    be taken back: random numbers, the loader's position, the model's buffers, accumulated gradients.
+
+    Args:
+        trainer: whose training is under way. loader: the one that is about to be read.
+    """
+
+    def __init__(self, trainer: Trainer, loader: Any) -> None:
+        self.random, self.position = random_state(), position_of(loader)
+        self.buffers = [buffer.array.copy() for buffer in trainer.model.buffers()]
+        self.gradient = copy.deepcopy(_plain(trainer.gradient.state_dict(trainer.model)))
+
+    def go_back(self, trainer: Trainer, loader: Any) -> None:
+        """Take back what has happened since."""
+        set_random_state(self.random)
+        if self.position is not None:
+            loader.load_state_dict(self.position)
+        for buffer, values in zip(trainer.model.buffers(), self.buffers, strict=True):
+            write(buffer, values)
+        trainer.gradient.load_state_dict(trainer.model, self.gradient)
 
 
 def position_of(loader: Any) -> dict[str, Any] | None:
@@ -67,7 +117,8 @@ def restore(trainer: Trainer, state: dict[str, Any], source: str) -> None:
 def _apply(trainer: Trainer, state: dict[str, Any]) -> None:
     trainer.model.load_state_dict(state["model"])
     trainer.optimizer.load_state_dict(state["optimizer"]["state"])
-    trainer.optimizer.step_count = state["global_step"]  # a scheduler warns where it is 0
+    trainer.gradient.load_state_dict(trainer.model, state["gradient"])
+    trainer.optimizer.step_count = state["updates"]  # a scheduler warns where it is 0
     if trainer.scheduler is not None:
         trainer.scheduler.load_state_dict(state["scheduler"])
     if state["loader"] is not None:
@@ -80,9 +131,9 @@ def _apply(trainer: Trainer, state: dict[str, Any]) -> None:
     trainer.callback_list.load_state_dict(state["callbacks"])
     trainer.history = History(state["history"])
     trainer.epoch, trainer.step, trainer.global_step = state["epoch"], state["step"], state["global_step"]
-    trainer.trained, trainer.seconds, trainer.rate = state["trained"], state["seconds"], state["rate"]
-    trainer.validation_state = state["validation"]
-    random.set_rng_state(state["rng"])
+    trainer.update.count, trainer.trained = state["updates"], state["trained"]
+    trainer.seconds, trainer.rate = state["seconds"], state["rate"]
+    set_random_state(state["random"])
 
 
 def _check(trainer: Trainer, state: dict[str, Any], source: str) -> None:
@@ -90,6 +141,11 @@ def _check(trainer: Trainer, state: dict[str, Any], source: str) -> None:
     if missing:
         raise ValueError(f"{source} holds no whole training: {', '.join(missing)} missing")
     problems = _compare(trainer.model.state_dict(), state["model"])
+    if state["gradient"] is not None and trainer.gradient.accumulate <= state["gradient"]["batches"]:
+        problems.append(
+            f"it holds the gradient of {state['gradient']['batches']} batches, and here "
+            f"accumulate_grad_batches is {trainer.gradient.accumulate}"
+        )
     kind = type(trainer.optimizer).__name__
     if state["optimizer"]["class"] != kind:
         problems.append(f"the optimizer was {state['optimizer']['class']}, here it is {kind}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import sys
 import time
@@ -15,13 +14,17 @@ import numpy as np
 from ..autograd import Tensor, no_grad
 from ..nn import Module
 from . import state as training_state
-from .batches import as_array, as_tensor, empty_message, inputs_of, slices, split_batch
+from .batches import as_tensor, empty_message, inputs_of, slices, split_batch
 from .callback import Callback, CallbackList, Logs
-from .callbacks import ModelCheckpoint, ProgressBar
-from .checkpoint import load_checkpoint
+from .callbacks import ModelCheckpoint, ProgressBar, folder_of
+from .checkpoint import load_checkpoint, source_of
+from .gradient import Gradient
 from .history import History
-from .metrics import Mean, Metric, create_all
-from .signals import StopSignals
+from .metrics import Mean, Metric, count_batch, create_all, fresh
+from .signals import StopNow, StopSignals
+from .update import Update
+
+_END = object()
 
 
 class Trainer:
@@ -33,12 +36,22 @@ class Trainer:
             or measured.
         optimizer: made with the model's parameters; None if nothing is trained.
         metrics: names ("accuracy", "top_5") or Metric objects, measured in training and evaluation.
-        scheduler: of the learning rate; ``scheduler.step()`` follows every epoch, or every step.
+        scheduler: of the learning rate; ``scheduler.step()`` follows every epoch, or every optimizer step.
         callbacks: called in every ``fit``, ``evaluate`` and ``predict``.
         scheduler_interval: "epoch" (default) or "step".
         augment: ``augment(inputs, targets)`` -> inputs and targets of each training batch, such as
             ``data.augment.MixUp``; what changes single images belongs into the data set's transform. Random
-            numbers that it takes from ``pynet.random`` are part of a checkpoint.
+            numbers that it takes from ``pynet.random``, and from NumPy's and Python's global generators, are
+            part of a checkpoint.
+        scheduler_monitor: the figure that a ReduceLROnPlateau follows, default "val_loss".
+        warmup_steps: within so many optimizer steps the learning rate rises in equal steps from near 0 to
+            what the schedule says, of which it is a factor; default 0.
+        accumulate_grad_batches: an optimizer step takes the gradient of the mean over all samples of so many
+            batches, and over those that are left at the end of an epoch; default 1. Losses have to be means
+            over the samples of a batch.
+        gradient_clip_val: None, or the bound of the gradient: of the norm of all gradients as one vector, or
+            of each element.
+        gradient_clip_algorithm: "norm" (default) or "value".
 
     Attributes:
         history: of the last ``fit``; complete up to the last finished epoch, whatever ended it.
@@ -48,15 +61,18 @@ class Trainer:
         diverged: whether ``TerminateOnNaN`` ended it.
         epoch: the epoch under way, from 0. step: steps done in it. steps: steps in an epoch, None if unknown.
         epochs: how many there will be. global_step: steps done in all epochs.
+        update: the optimizer steps: their ``count``, the ``learning_rate`` of the next one.
+        evaluated: what the validations in ``fit`` measure: the model, unless a callback puts an average of
+            its weights there.
 
     Raises:
-        ValueError: an unknown metric or interval.
+        ValueError: an unknown metric or interval, or a number out of range.
     """
 
     steps: int | None
     stop_reason: str | None
     interrupted: str | None
-    _signals: StopSignals | None
+    evaluated: Module
 
     def __init__(
         self,
@@ -69,15 +85,18 @@ class Trainer:
         *,
         scheduler_interval: str = "epoch",
         augment: Callable[[Any, Any], tuple[Any, Any]] | None = None,
+        scheduler_monitor: str = "val_loss",
+        warmup_steps: int = 0,
+        accumulate_grad_batches: int = 1,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str = "norm",
     ) -> None:
-        if scheduler_interval not in ("epoch", "step"):
-            raise ValueError(
-                f"Trainer: scheduler_interval must be 'epoch' or 'step', not {scheduler_interval!r}"
-            )
         self.model, self.loss, self.optimizer, self.scheduler = model, loss, optimizer, scheduler
         self.metrics = create_all(metrics)
         self.callbacks = list(callbacks)
-        self.scheduler_interval, self.augment = scheduler_interval, augment
+        self.augment = augment
+        self.update = Update(self, warmup_steps, scheduler_interval, scheduler_monitor)
+        self.gradient = Gradient(accumulate_grad_batches, gradient_clip_val, gradient_clip_algorithm)
         self.history = History()
         self.figures: list[Metric] = []
         self.callback_list = CallbackList((), self)
@@ -96,8 +115,10 @@ class Trainer:
     ) -> History:
         """Train.
 
-        Ctrl-C and SIGTERM end the training after the step under way: a checkpoint is saved where a folder was
-        given, `fit` returns, and ``interrupted`` tells. A second Ctrl-C raises KeyboardInterrupt at once.
+        Ctrl-C and SIGTERM end the training after the step under way, and cut a step, a loader or a validation
+        short that takes more than two seconds to end: a checkpoint is saved where a folder was given, `fit`
+        returns, and ``interrupted`` tells. A second signal does at once what it does without a training:
+        Ctrl-C raises KeyboardInterrupt, SIGTERM ends the process.
 
         Args:
             train_loader: batches (inputs..., targets) of arrays or Tensors.
@@ -106,8 +127,10 @@ class Trainer:
             callbacks: besides the trainer's own.
             checkpoint: a folder, in which the training is saved after every epoch.
             resume: a checkpoint, a folder of them, or True for the folder `checkpoint`: continue there, also
-                in the middle of an epoch, with the bits of an uninterrupted training. A loader without
-                ``state_dict`` must then repeat its order: the batches already used are skipped.
+                in the middle of an epoch, with the bits of an uninterrupted training. "auto" continues from
+                the folder `checkpoint` (or that of a ModelCheckpoint) if there is a checkpoint in it, and
+                begins otherwise. A loader without ``state_dict`` must repeat its order: the batches already
+                used are skipped.
             progress: show a bar, or on something else than a terminal a line an epoch, on standard error.
 
         Returns:
@@ -126,21 +149,18 @@ class Trainer:
             extra.insert(0, ProgressBar())
         self._reset(train_loader, validation, epochs)
         self.history = History()
-        self.figures = [Mean(), *_fresh(self.metrics)]
+        self.figures = [Mean(), *fresh(self.metrics)]
         self.callback_list = CallbackList([*self.callbacks, *extra], self)
-        source = checkpoint if resume is True else resume
-        if resume is True and checkpoint is None:
-            raise ValueError("fit: resume=True continues from the folder `checkpoint`, which was not given")
-        if source is not None and not isinstance(source, bool):
+        source = source_of(resume, folder_of(self.callback_list.callbacks))
+        if source is not None:
             training_state.restore(self, load_checkpoint(source), str(source))
         with (
-            StopSignals() as signals,
+            StopSignals() as self.signals,
             _mode(self.model, training=True),
             contextlib.closing(self.callback_list),
         ):
-            self._signals = signals
             self._run(train_loader, validation)
-        self._signals = None
+        self.signals = StopSignals()
         return self.history
 
     def evaluate(self, loader: Iterable[Any]) -> dict[str, float]:
@@ -150,10 +170,8 @@ class Trainer:
         Raises:
             ValueError: the loader is empty.
         """
-        self.callback_list, self._signals = CallbackList(self.callbacks, self), None
-        figures = self._evaluate(loader)
-        assert figures is not None
-        return figures
+        with self._apart():
+            return self._evaluate(loader)
 
     def predict(self, data: Any, batch_size: int = 256) -> np.ndarray:
         """Return the model's outputs, all in one array; the model is in eval mode.
@@ -167,16 +185,15 @@ class Trainer:
         """
         if batch_size < 1:
             raise ValueError(f"predict: batch_size must be at least 1, not {batch_size}")
-        self.callback_list = CallbackList(self.callbacks, self)
         batches = slices(data, batch_size) if isinstance(data, (np.ndarray, Tensor)) else map(inputs_of, data)
         outputs = []
-        self.callback_list.call("on_predict_begin", {})
-        with _mode(self.model, training=False), no_grad():
+        with self._apart(), _mode(self.model, training=False), no_grad():
+            self.callback_list.call("on_predict_begin", {})
             for step, inputs in enumerate(batches):
                 self.callback_list.call("on_predict_batch_begin", step, {})
                 outputs.append(self.model(*map(as_tensor, inputs)).array)
                 self.callback_list.call("on_predict_batch_end", step, {})
-        self.callback_list.call("on_predict_end", {})
+            self.callback_list.call("on_predict_end", {})
         if not outputs:
             raise ValueError("predict: the loader is empty, it gave no batch")
         return np.concatenate(outputs)
@@ -199,16 +216,31 @@ class Trainer:
         # Now, and not at their first use, do random orders draw their seeds: a checkpoint then changes no
         # later draw.
         training_state.position_of(loader)
-        self.validation_state = training_state.position_of(validation)
+        training_state.position_of(validation)
         self.steps = len(loader) if hasattr(loader, "__len__") else None
-        self.epoch = self.step = self.global_step = 0
+        self.epoch = self.step = self.global_step = self.update.count = 0
         self.seconds = 0.0  # spent on the epoch under way before a resume
         self.rate = 0.0  # of learning, at the beginning of the epoch under way
         self.trained = self._epoch_done = False  # trained: only the validation of this epoch is still to do
         self.stop_training = self.diverged = False
         self.stop_reason = None
         self.interrupted = None
-        self._signals = None
+        self.signals = StopSignals()
+        self.evaluated, self.update.scheduler_rests = self.model, False
+        self.gradient.clear()
+
+    @contextlib.contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Let the model be applied outside a training, or in one by a callback, which then goes on
+        unchanged.
+        """
+        before = self.callback_list, self.signals, self.evaluated, self.trained
+        self.callback_list, self.signals = CallbackList(self.callbacks, self), StopSignals()
+        self.evaluated, self.trained = self.model, False
+        try:
+            yield
+        finally:
+            self.callback_list, self.signals, self.evaluated, self.trained = before
 
     def _check_fit(self, train_loader: Any, validation: Any, epochs: int) -> None:
         if self.loss is None or self.optimizer is None:
@@ -238,23 +270,25 @@ class Trainer:
         """Train one epoch, or what is left of it; on an early stop `_epoch_done` stays False."""
         begin = time.perf_counter() - self.seconds
         if self.step == 0:
-            self.rate = float(self.optimizer.param_groups[0]["lr"])
-        if not self.trained and self._fit_batches(train_loader):
-            self.trained, self.validation_state = True, training_state.position_of(validation)
-        self.seconds = time.perf_counter() - begin
+            self.rate = self.update.learning_rate
+        if not self.trained:
+            self.trained = self._fit_batches(train_loader, begin)
         logs = {figure.name: figure.compute() for figure in self.figures}
         self._must_stop()
         if not self.trained or (self.interrupted is not None and validation is not None):
             return logs
         if validation is not None:
-            figures = self._evaluate(validation)
-            if figures is None:
+            before = training_state.Standpoint(self, validation)
+            try:
+                figures = self._evaluate(validation)
+            except StopNow:  # it is done again after a resume, from its beginning
+                before.go_back(self, validation)
+                self._must_stop()
                 return logs
             logs.update({f"val_{key}": value for key, value in figures.items()})
         self.trained = False
-        if self.scheduler is not None and self.scheduler_interval == "epoch":
-            self.scheduler.step()
         logs.update(lr=self.rate, seconds=time.perf_counter() - begin)
+        self.update.step_scheduler("epoch", logs)
         self.history.append({"epoch": self.epoch + 1, **logs})
         for figure in self.figures:
             figure.reset()
@@ -262,67 +296,90 @@ class Trainer:
         self.callback_list.call("on_epoch_end", self.epoch, logs)
         return logs
 
-    def _fit_batches(self, loader: Iterable[Any]) -> bool:
+    def _fit_batches(self, loader: Iterable[Any], begin: float) -> bool:
         """Train on the batches of an epoch, or what is left of them; return whether that were all."""
         iterator = iter(loader)
         if self.step and not hasattr(loader, "state_dict"):
             for _ in range(self.step):
                 next(iterator, None)
+        before = None
         try:
-            for batch in iterator:
+            while True:
+                before = training_state.Standpoint(self, loader) if self.signals.active else None
+                with self.signals.interruptible:
+                    batch = next(iterator, _END)
+                if batch is _END:
+                    break
                 self._fit_batch(batch)
+                self.seconds = time.perf_counter() - begin
                 # After the last batch the loop goes on, so that the loader notices the end of its epoch.
                 if self._must_stop() and self.step != self.steps:
                     return False
+        except StopNow:
+            if hasattr(iterator, "close"):
+                iterator.close()
+            assert before is not None
+            before.go_back(self, loader)
+            return False
         finally:
             if hasattr(iterator, "close"):
                 iterator.close()
         if self.step == 0:
             raise ValueError(empty_message("fit", "training"))
+        if self.gradient.batches:
+            self.update.apply(self.step - 1)
         return True
 
     def _fit_batch(self, batch: Any) -> None:
         step = self.step
         inputs, targets = split_batch(batch)
-        if self.augment is not None:
-            first, targets = self.augment(inputs[0], targets)
-            inputs = (first, *inputs[1:])
+        with self.signals.interruptible:
+            if self.augment is not None:
+                first, targets = self.augment(inputs[0], targets)
+                inputs = (first, *inputs[1:])
         self.callback_list.call("on_train_batch_begin", step, {})
-        outputs = self.model(*map(as_tensor, inputs))
-        loss = self._loss(outputs, targets)
-        value = loss.item()
+        with self.signals.interruptible:
+            outputs = self.model(*map(as_tensor, inputs))
+            loss = self._loss(outputs, targets)
+            value = loss.item()
         self.callback_list.call("on_loss", step, {"loss": value})
         if self.stop_training:
             return
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        if self.scheduler is not None and self.scheduler_interval == "step":
-            self.scheduler.step()
-        _count(self.figures, value, outputs, targets)
+        with self.signals.interruptible:
+            self.gradient.add(self.optimizer, loss, len(outputs.array))
+        if self.gradient.complete:
+            self.update.apply(step)
+        count_batch(self.figures, value, outputs, targets)
         self.step += 1
         self.global_step += 1
         self.callback_list.call(
             "on_train_batch_end", step, {figure.name: figure.compute() for figure in self.figures}
         )
 
-    def _evaluate(self, loader: Iterable[Any]) -> dict[str, float] | None:
-        """Return the figures over `loader`, or None where a signal asked to stop."""
-        figures: list[Metric] = [*([Mean()] if self.loss is not None else []), *_fresh(self.metrics)]
+    def _evaluate(self, loader: Iterable[Any]) -> dict[str, float]:
+        """Return the figures over `loader`; StopNow is raised where a signal asked to stop."""
+        figures: list[Metric] = [*([Mean()] if self.loss is not None else []), *fresh(self.metrics)]
         self.callback_list.call("on_test_begin", {})
-        step = -1
-        with _mode(self.model, training=False), no_grad():
-            for step, batch in enumerate(loader):
-                if self._signals is not None and self._signals.received:
-                    return None
+        model, step, batches = self.evaluated, 0, iter(loader)
+        logs: Logs = {}
+        with _mode(model, training=False), no_grad():
+            while True:
+                with self.signals.interruptible:
+                    if self.signals.received:
+                        raise StopNow
+                    batch = next(batches, _END)
+                if batch is _END:
+                    break
                 self.callback_list.call("on_test_batch_begin", step, {})
                 inputs, targets = split_batch(batch)
-                outputs = self.model(*map(as_tensor, inputs))
-                value = self._loss(outputs, targets).item() if self.loss is not None else 0.0
-                _count(figures, value, outputs, targets)
+                with self.signals.interruptible:
+                    outputs = model(*map(as_tensor, inputs))
+                    value = self._loss(outputs, targets).item() if self.loss is not None else 0.0
+                    count_batch(figures, value, outputs, targets)
                 logs = {figure.name: figure.compute() for figure in figures}
                 self.callback_list.call("on_test_batch_end", step, logs)
-        if step < 0:
+                step += 1
+        if not step:
             raise ValueError(empty_message("evaluate", "evaluation"))
         self.callback_list.call("on_test_end", logs)
         return logs
@@ -335,8 +392,8 @@ class Trainer:
         return loss
 
     def _must_stop(self) -> bool:
-        if self._signals is not None and self._signals.received and self.interrupted is None:
-            self.interrupted = self._signals.received
+        if self.signals.received and self.interrupted is None:
+            self.interrupted = self.signals.received
             self.stop(f"{self.interrupted}")
         return self.stop_training
 
@@ -344,14 +401,10 @@ class Trainer:
         if not self.stop_training or self.epoch >= self.epochs:
             return
         where = f"epoch {self.epoch + 1}, step {self.step}" if self.step else f"epoch {self.epoch}"
-        saved = [
-            callback for callback in self.callback_list.callbacks if isinstance(callback, ModelCheckpoint)
-        ]
-        kept = (
-            f"the checkpoint is in {saved[0].folder}"
-            if saved
-            else "no checkpoint folder was given; the model keeps its weights"
-        )
+        folder = folder_of(self.callback_list.callbacks)
+        kept = "no checkpoint folder was given; the model keeps its weights"
+        if folder is not None:
+            kept = f"the checkpoint is in {folder}"
         print(
             f"training stopped after {where}: {self.stop_reason or 'a callback asked for it'}; {kept}",
             file=sys.stderr,
@@ -368,22 +421,3 @@ def _mode(model: Module, training: bool) -> Iterator[None]:
     finally:
         for module, mode in before:
             module.training = mode
-
-
-def _count(figures: Sequence[Metric], loss: float, outputs: Tensor, targets: Any) -> None:
-    arrays = (outputs.array, as_array(targets))
-    for figure in figures:
-        if isinstance(figure, Mean):
-            figure.add(loss, len(arrays[0]))
-        else:
-            figure.update(*arrays)
-
-
-def _fresh(metrics: Sequence[Metric]) -> list[Metric]:
-    """Return copies that have counted nothing: a validation happens while the epoch's own counts are still
-    needed.
-    """
-    fresh = copy.deepcopy(list(metrics))
-    for metric in fresh:
-        metric.reset()
-    return fresh

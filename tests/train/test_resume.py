@@ -66,7 +66,7 @@ def test_a_stop_in_a_validation_repeats_the_validation(setup, tmp_path, monkeypa
 
     def interrupt(step, logs):
         if step == 2:
-            first.trainer._signals.received = "SIGINT"
+            first.trainer.signals.received = "SIGINT"
 
     first.fit(2, callbacks=[LambdaCallback(on_test_batch_end=interrupt)], checkpoint=tmp_path)
     assert first.trainer.interrupted == "SIGINT"
