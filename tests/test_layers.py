@@ -30,6 +30,7 @@ PUBLIC = LOWEST | {
     "io",
     "models",
     "analysis",
+    "search",
     "sklearn",
     "cli",
     "gradcheck",
