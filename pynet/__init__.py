@@ -209,7 +209,7 @@ from pynet.random import Generator, get_rng_state, initial_seed, manual_seed, se
 from pynet.runtime import build_info, empty_cache, get_num_threads, isa, set_num_threads
 
 if TYPE_CHECKING:
-    from pynet import compiled, cuda, data, io, models, nn, optim, random, reference, train  # noqa: F401
+    from pynet import compiled, cuda, data, io, models, nn, optim, random, reference, search, train  # noqa: F401
     from pynet.compiled import inference  # noqa: F401
     from pynet.io import load, save
 
@@ -482,6 +482,7 @@ _SUBPACKAGES = (
     "optim",
     "random",
     "reference",
+    "search",
     "train",
 )
 

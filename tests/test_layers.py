@@ -31,6 +31,7 @@ PUBLIC = LOWEST | {
     "models",
     "analysis",
     "report",
+    "search",
     "sklearn",
     "cli",
     "gradcheck",
