@@ -211,6 +211,7 @@ from pynet.runtime import build_info, empty_cache, get_num_threads, isa, set_num
 if TYPE_CHECKING:
     from pynet import compiled, cuda, data, io, models, nn, optim, random, reference, search, train  # noqa: F401
     from pynet.compiled import inference  # noqa: F401
+    from pynet.ensemble import Ensemble  # noqa: F401
     from pynet.io import load, save
 
 __all__ = [
@@ -488,6 +489,7 @@ _SUBPACKAGES = (
 
 
 _FUNCTIONS = {
+    "Ensemble": "pynet.ensemble",
     "diagnose": "pynet.analysis",
     "inference": "pynet.compiled",
     "load": "pynet.io",

@@ -32,6 +32,7 @@ PUBLIC = LOWEST | {
     "analysis",
     "report",
     "search",
+    "ensemble",
     "sklearn",
     "cli",
     "gradcheck",

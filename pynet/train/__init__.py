@@ -19,6 +19,7 @@ from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from .history import History
 from .metrics import Accuracy, Mean, Metric, TopK, confusion_matrix
 from .run import Run
+from .snapshots import SnapshotEnsemble
 from .trainer import Trainer
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "ModelCheckpoint",
     "ProgressBar",
     "Run",
+    "SnapshotEnsemble",
     "StochasticWeightAveraging",
     "TensorBoard",
     "TerminateOnNaN",
