@@ -1,16 +1,16 @@
 """First against second order: SGD, Adam, L-BFGS and Newton-CG on the handwritten digits of scikit-learn.
 
 Logistic regression, which is convex, and a small network, which is not, on the whole data set at once. Each
-curve is the loss against evaluations of the gradient, and against seconds. ``--figure FILE`` draws them.
+curve is the loss against evaluations of the gradient, and against seconds.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import lecture
 import numpy as np
 from sklearn.datasets import load_digits
 
@@ -57,19 +57,16 @@ def train(model: nn.Module, make: Callable[[Any], Any], x: Any, y: Any, most: in
     return np.array(rows[:most])
 
 
-def main() -> None:
-    """Train, print the table, draw the figure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--evaluations", type=int, default=400)
-    parser.add_argument("--figure", help="file of the figure, such as second_order.png")
-    arguments = parser.parse_args()
+def main(argv: Sequence[str] | None = None) -> dict[str, float]:
+    """Train, print the table, draw the figure; return the numbers."""
+    arguments = lecture.options(__doc__, "second_order", argv)
+    most = 60 if arguments.quick else 400
     digits = load_digits()
     x = pynet.from_numpy((digits.data / 16).astype(np.float32))
     y = pynet.from_numpy(digits.target.astype(np.int64))
     curves = {
         problem: {
-            name: train(problems(x.array)[problem], make, x, y, arguments.evaluations)
-            for name, make in OPTIMIZERS.items()
+            name: train(problems(x.array)[problem], make, x, y, most) for name, make in OPTIMIZERS.items()
         }
         for problem in problems(x.array)
     }
@@ -83,15 +80,17 @@ def main() -> None:
             seconds = f"{near[0, 1]:.3f}" if len(near) else "-"
             at_50 = rows[min(49, len(rows) - 1), 2]
             print(f"{name:15s}{at_50:10.5f}{rows[-1, 2]:11.5f}{evaluations:>9s}{seconds:>9s}")
-    if arguments.figure:
-        draw(curves, arguments.figure)
+    draw(curves, arguments.out)
+    return {
+        f"{problem}, {name}": float(rows[-1, 2])
+        for problem, found in curves.items()
+        for name, rows in found.items()
+    }
 
 
 def draw(curves: dict[str, dict[str, np.ndarray]], path: str) -> None:
     """Loss above the lowest found, against evaluations (left) and seconds (right); a row a problem."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 6.5), layout="constrained")
+    figure = lecture.new_figure(9, 6.5)
     axes = figure.subplots(len(curves), 2, squeeze=False)
     for row, (problem, found) in zip(axes, curves.items(), strict=True):
         lowest = min(rows[-1, 2] for rows in found.values())
@@ -103,7 +102,7 @@ def draw(curves: dict[str, dict[str, np.ndarray]], path: str) -> None:
             axis.set(xlabel=label, title=problem, ylabel="loss - lowest" if column == 0 else None)
             axis.grid(alpha=0.3)
     axes[0, 0].legend()
-    figure.savefig(path, dpi=110)
+    figure.savefig(path)
 
 
 if __name__ == "__main__":

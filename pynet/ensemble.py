@@ -90,8 +90,8 @@ class Ensemble(Module):
     def averaged(self, loader: Iterable[Any] | None = None) -> Module:
         """One model whose weights are the mean of the models' weights: the cost of one for what they know.
 
-        It makes sense for models of one descent (snapshots, or fine-tuned from the same weights); of models
-        that were trained apart the mean is worth nothing, since their neurons do not correspond.
+        It makes sense for models of one descent (late snapshots, or fine-tuned from the same weights); of
+        models that were trained apart the mean is worth nothing, since their neurons do not correspond.
 
         Args:
             loader: training batches, on which the statistics of batch norm are measured anew; needed where

@@ -87,9 +87,8 @@ def test_the_mean_of_the_weights():
     for parameters in zip(mean.parameters(), *(model.parameters() for model in members), strict=True):
         average, *own = (parameter.detach().numpy() for parameter in parameters)
         assert np.allclose(average, np.average(own, axis=0, weights=[1, 2, 5]), atol=1e-6)
-    assert all(
-        np.array_equal(a, b.detach().numpy()) for a, b in zip(before, members[0].parameters(), strict=True)
-    )
+    after = [parameter.detach().numpy() for parameter in members[0].parameters()]
+    assert all(map(np.array_equal, before, after))
 
 
 def test_the_mean_measures_batch_norm_anew():
@@ -168,10 +167,8 @@ def test_the_last_ones_and_a_second_training():
     watch = Watch(last=2)
     trainer, loader = training(watch)
     trainer.fit(loader, epochs=2, progress=False)
-    assert [
-        np.array_equal(s["1.weight"], watch.weights[i]) for s, i in zip(watch.snapshots, (5, 8), strict=True)
-    ]
-    assert np.array_equal(watch.snapshots[0]["1.weight"], watch.weights[5])
+    for snapshot, end in zip(watch.snapshots, (6, 9), strict=True):
+        assert np.array_equal(snapshot["1.weight"], watch.weights[end - 1])
     trainer.fit(loader, epochs=1, progress=False)  # steps 11 to 15: cycles end at 12 and 15
     assert np.array_equal(watch.snapshots[0]["1.weight"], watch.weights[11]) and len(watch.snapshots) == 2
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+import statistics
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .result import SearchResult
 
 _DOT, _BEST, _FAULT = "#2f6db3", "#d9662b", "#999999"
-_WIDE = 30.0  # largest over smallest from which an axis is logarithmic
+_WIDE = 10.0  # largest over smallest from which an axis may be logarithmic
 
 
 def draw(result: SearchResult, title: str) -> bytes:
@@ -47,12 +48,12 @@ def _draw_parameter(panel: Any, result: SearchResult, name: str) -> None:
     scored = [record for record in result.trials if math.isfinite(record.score)]
     without = [record for record in result.trials if not math.isfinite(record.score)]
     place, labels = _places([record.parameters.get(name) for record in result.trials])
-    largest = max(record.budget or 0 for record in result.trials)
+    budgets = sorted({record.budget or 0 for record in scored})
     panel.scatter(
         [place(record.parameters.get(name)) for record in scored],
         [record.score for record in scored],
         s=26, color=_DOT, linewidths=0,
-        alpha=[0.25 + 0.6 * (record.budget or 0) / largest if largest else 0.75 for record in scored],
+        alpha=[0.2 + 0.7 * (1 + budgets.index(record.budget or 0)) / len(budgets) for record in scored],
     )  # fmt: skip
     panel.scatter(
         place(result.best.parameters.get(name)), result.best_score, s=130, marker="*", color=_BEST, zorder=3
@@ -87,4 +88,10 @@ def _places(values: list[Any]) -> tuple[Any, list[str]]:
 
 
 def _spans(values: list[float]) -> bool:
-    return min(values) > 0 and max(values) / min(values) >= _WIDE
+    """Whether the values are spread over magnitudes: wide, and their median nearer to the geometric middle of
+    the range than to the arithmetic one.
+    """
+    low, high = min(values), max(values)
+    if low <= 0 or high / low < _WIDE:
+        return False
+    return statistics.median(values) ** 2 < math.sqrt(low * high) * (low + high) / 2

@@ -19,8 +19,9 @@ class SnapshotEnsemble(Callback):
 
         scheduler = CosineAnnealingWarmRestarts(optimizer, T_0=cycle)
         snapshots = SnapshotEnsemble()
-        Trainer(model, loss, optimizer, scheduler=scheduler, callbacks=[snapshots]).fit(loader, epochs=5 *
-        cycle) ensemble = snapshots.ensemble()
+        trainer = Trainer(model, loss, optimizer, scheduler=scheduler, callbacks=[snapshots])
+        trainer.fit(loader, epochs=5 * cycle)
+        ensemble = snapshots.ensemble()
 
     Args:
         last: how many are kept, the latest; default all.
