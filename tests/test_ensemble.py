@@ -203,7 +203,7 @@ def test_snapshots_need_their_schedule():
 def test_the_example(monkeypatch, capsys, tmp_path):
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    monkeypatch.setattr(sys, "argv", ["ensembles.py", "--quick", "--figure", str(tmp_path / "a.png")])
+    monkeypatch.setattr(sys, "argv", ["ensembles.py", "--quick", "--out", str(tmp_path / "a.png")])
     runpy.run_path(str(EXAMPLES / "ensembles.py"), run_name="__main__")
     rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     accuracies = {row[1].strip(): float(row[3].split()[0]) for row in rows[2:]}

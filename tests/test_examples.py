@@ -1,4 +1,4 @@
-"""The examples: each runs, keeps the promise of its page, and has a page with pictures and links that exist."""
+"""The examples: each runs, keeps the promise of its page, and has a page whose links exist."""
 
 from __future__ import annotations
 
