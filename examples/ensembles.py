@@ -101,16 +101,16 @@ def draw(rows: list[dict[str, Any]], title: str, path: str) -> None:
     from matplotlib.figure import Figure
 
     names = [SINGLE, FIVE, LAST, LATE, SNAPSHOTS, AVERAGED]
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
     panel = figure.subplots()
     for place, name in enumerate(names):
         values = np.concatenate([np.atleast_1d(row[name]) for row in rows])
         colour = "#d9662b" if name in (FIVE, LATE, SNAPSHOTS) else "#2f6db3"
         panel.scatter(values, np.full(len(values), place), s=28, color=colour, alpha=0.6, linewidths=0)
-        panel.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color=colour, linewidth=2)
+        panel.plot([values.mean()] * 2, [place - 0.22, place + 0.22], color=colour, linewidth=2)
         panel.annotate(
             f"{values.mean():.2f}",
-            (values.mean(), place - 0.32),
+            (values.mean(), place - 0.24),
             ha="center",
             va="bottom",
             color=colour,

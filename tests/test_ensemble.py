@@ -117,7 +117,7 @@ def test_what_is_refused(call, words):
         call()
 
 
-def training(snapshots, interval="step", T_0=3, **schedule):
+def training(snapshots, interval="step", T_0=3, accumulate_grad_batches=1, **schedule):
     pynet.manual_seed(0)
     rng = np.random.default_rng(0)
     dataset = ArrayDataset(rng.normal(size=(40, 1, 4, 4)).astype(np.float32), np.arange(40) % 3)
@@ -125,7 +125,7 @@ def training(snapshots, interval="step", T_0=3, **schedule):
     sgd = optim.SGD(model.parameters(), lr=0.1)
     trainer = Trainer(
         model, nn.CrossEntropyLoss(), sgd, scheduler=CosineAnnealingWarmRestarts(sgd, T_0, **schedule),
-        scheduler_interval=interval, callbacks=[snapshots],
+        scheduler_interval=interval, callbacks=[snapshots], accumulate_grad_batches=accumulate_grad_batches,
     )  # fmt: skip
     return trainer, DataLoader(dataset, 8, shuffle=True, generator=0)  # five steps an epoch
 
@@ -161,6 +161,14 @@ def test_snapshots_are_the_weights_at_the_ends_of_cycles(interval, schedule, end
     ensemble = watch.ensemble()
     assert len(ensemble) == len(ends) and not ensemble.training
     assert np.array_equal(ensemble.models[0][1].weight.detach().numpy(), watch.snapshots[0]["1.weight"])
+
+
+def test_accumulated_gradients_make_no_snapshot_twice():
+    """Two batches a step of the optimizer, and of the schedule: the cycle's end is seen once."""
+    snapshots = SnapshotEnsemble()
+    trainer, loader = training(snapshots, T_0=2, accumulate_grad_batches=2)
+    trainer.fit(loader, epochs=2, progress=False)  # three steps an epoch: cycles end after 2, 4 and 6
+    assert len(snapshots.snapshots) == 3
 
 
 def test_the_last_ones_and_a_second_training():

@@ -6,6 +6,10 @@ import csv
 import io
 import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -160,3 +164,17 @@ def test_budgets_out_of_range():
     ):
         with pytest.raises(ValueError, match=words):
             successive_halving(objectives.parabola, SPACE, 4, **arguments)
+
+
+def test_the_example(tmp_path):
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    root = Path(__file__).resolve().parent.parent.parent
+    command = [sys.executable, root / "examples" / "search.py", "--trials", "3", "--epochs", "3"]
+    done = subprocess.run(
+        [*command, "--folder", tmp_path], env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.rpartition("test accuracy:")[2].split()[0]) > 30
+    curves = [(row["budget"], len(row["curve"])) for row in lines(tmp_path)]
+    assert curves == [(1, 1), (1, 1), (1, 1), (3, 3)]  # the last one went on after its first epoch
