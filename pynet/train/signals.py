@@ -75,6 +75,8 @@ class StopSignals:
         _thread.start_new_thread(self._watch, ())
 
     def _watch(self) -> None:
+        # A second signal that the system gave to this thread would not wake the main thread.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         time.sleep(GRACE)
         self._overdue = True
         main = threading.main_thread().ident
