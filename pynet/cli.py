@@ -293,7 +293,8 @@ def _stopped(run: Run, trainer: Trainer, model: Any) -> int:
     run.description["status"] = "stopped"
     run.save()
     run.save_pictures(trainer.history)
-    _report(run, trainer.history, model, said_on=sys.stderr)
+    if trainer.interrupted is None:  # after a signal there is no time for it
+        _report(run, trainer.history, model, said_on=sys.stderr)
     print(f"continue with: pynet train --resume {shlex.quote(str(run.path))}", file=sys.stderr)
     return _INTERRUPTED.get(trainer.interrupted or "", 2)
 
