@@ -25,9 +25,13 @@ bool cpu_runs(const std::string& level) {
     const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
     const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                     __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+#ifdef PYNET_EMULATE_V4
+    const bool v4 = v3;
+#else
     const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                     __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                     __builtin_cpu_supports("avx512vl");
+#endif
     return level == "v2" ? v2 : level == "v3" ? v3 : level == "v4" ? v4 : false;
 #else
     return level == "base";

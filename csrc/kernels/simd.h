@@ -13,7 +13,7 @@
 #define PYNET_UNROLL _Pragma("GCC unroll 64")
 
 // Keeps the compiler from knowing a vector's value.
-#if defined(__x86_64__)
+#if defined(__x86_64__) && (PYNET_LANES < 16 || defined(__AVX512F__))
 #define PYNET_OPAQUE(v) asm volatile("" : "+x"(v))
 #elif defined(__aarch64__)
 #define PYNET_OPAQUE(v) asm volatile("" : "+w"(v))
