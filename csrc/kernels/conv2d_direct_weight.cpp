@@ -14,6 +14,7 @@ namespace {
 
 constexpr int64_t kWantedChunks = 32, kFewChunks = 16;
 constexpr int64_t kUnitPixels = 128;
+constexpr int64_t kPartPixels = 512;                 // a shorter part would mostly read and write its sums
 constexpr int64_t kLargeWeights = 128 * 1024;        // floats
 constexpr int64_t kMostPartials = int64_t{8} << 20;  // floats
 
@@ -83,7 +84,8 @@ struct Plan {
     int64_t channels, channel_blocks;         // channels of a group of one chunk
     int64_t group_panels, all_panels;
     int64_t size;         // floats of one partial of one group
-    int64_t tail_floats;  // dout's last panel of a unit, when it is no whole vector
+    bool packs;           // panels of dout, whose pixels lie far apart, before many tiles read them
+    int64_t tail_floats;  // of a unit's panel of dout that is packed, or is no whole vector
 };
 
 Plan plan_of(const Conv2dShape& s) {
@@ -94,20 +96,24 @@ Plan plan_of(const Conv2dShape& s) {
     p.size = partial_size(s.KH * s.KW * s.Cg(), s.Fg());
     // Where dw itself lies beyond L2, longer units load and store it less often.
     const int64_t pixels = p.size * s.groups > kLargeWeights ? 3 * kUnitPixels : kUnitPixels;
-    p.images = maximum(1, minimum(s.N, pixels / map));
-    p.rows = ceil_div(s.OH(), minimum(s.OH(), maximum(1, map / pixels)));
+    // Pixels that lie a power of two apart share few sets of L1, and half as many fit.
+    const int64_t fit = s.stride_w * s.C % 64 == 0 ? pixels / 2 : pixels;
+    p.images = maximum(1, minimum(s.N, fit / map));
+    p.rows = ceil_div(s.OH(), minimum(s.OH(), maximum(1, map / fit)));
     p.row_blocks = ceil_div(s.OH(), p.rows);
     p.units = ceil_div(s.N, p.images) * p.row_blocks;
-    p.parts = minimum(minimum(p.units, kWantedChunks), kMostPartials / (p.size * s.groups));
-    p.parts = maximum(1, minimum(p.parts, s.N * map / kUnitPixels));
+    const int64_t most_parts = minimum(p.units, kMostPartials / (p.size * s.groups));
+    p.parts = maximum(1, minimum(minimum(most_parts, kWantedChunks), s.N * map / kPartPixels));
     p.panels = p.all_panels;
     p.channels = s.Cg();
     auto chunks = [&] { return p.parts * ceil_div(p.all_panels, p.panels) * ceil_div(s.Cg(), p.channels); };
     while (chunks() < kFewChunks && p.panels > 1) p.panels = ceil_div(p.panels, 2);
     while (chunks() < kFewChunks && p.channels > 2 * kTileRows) p.channels = round_up(p.channels / 2, kTileRows);
+    if (chunks() < kFewChunks) p.parts = maximum(1, minimum(most_parts, s.N * map / kUnitPixels));
     p.panel_blocks = ceil_div(p.all_panels, p.panels);
     p.channel_blocks = ceil_div(s.Cg(), p.channels);
-    p.tail_floats = s.Fg() % kLanes ? round_up(p.images * p.rows * s.OW() * kPanel, 16) : 0;
+    p.packs = s.F > kPanel && s.KH * s.KW * ceil_div(p.channels, kTileRows) > 4;
+    p.tail_floats = p.packs || s.Fg() % kLanes ? round_up(p.images * p.rows * s.OW() * kPanel, 16) : 0;
     return p;
 }
 
@@ -122,8 +128,8 @@ PYNET_INLINE Unit unit_at(const Conv2dShape& s, const Plan& p, int64_t index) {
 }
 
 // What one unit adds to the tiles of one panel: all taps, channels [c0, c1) of its group.
-void add_panel(const Conv2d& c, const Unit& unit, int64_t group, int64_t panel, int64_t c0, int64_t c1, bool more,
-               float* partial, float* tail, Ahead<false>* xs, Ahead<false>* douts) {
+void add_panel(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group, int64_t panel, int64_t c0, int64_t c1,
+               bool more, float* partial, float* tail, Ahead<false>* xs, Ahead<false>* douts) {
     const Conv2dShape& s = c.shape;
     const int64_t OH = s.OH(), OW = s.OW(), Cg = s.Cg();
     const int64_t columns = minimum(kPanel, s.Fg() - panel * kPanel);
@@ -132,7 +138,7 @@ void add_panel(const Conv2d& c, const Unit& unit, int64_t group, int64_t panel, 
     float* target = partial + panel * kPanel * s.KH * s.KW * Cg;
     const float* dout = c.out + (unit.n * OH + unit.h0) * OW * s.F + group * s.Fg() + panel * kPanel;
     int64_t ldb = s.F;
-    if (columns != width) {  // a unit is one piece of memory: whole images, or rows of one
+    if (p.packs || columns != width) {  // a unit is one piece of memory: whole images, or rows of one
         pack_columns(dout, s.F, 1, ((unit.images - 1) * OH + unit.h1 - unit.h0) * OW, columns, width, tail);
         dout = tail;
         ldb = width;
@@ -195,7 +201,7 @@ void direct_weight(const Context& context, const Conv2d& c) {
             Ahead<false> douts(c.out + (next.n * OH + next.h0) * OW * s.F, some * s.F, calls);
             for (int64_t panel = panel0; panel < panel1; ++panel) {
                 const int64_t group = panel / p.group_panels;
-                add_panel(c, unit, group, panel % p.group_panels, c0, c1, index > first,
+                add_panel(c, p, unit, group, panel % p.group_panels, c0, c1, index > first,
                           partials + (group * p.parts + part) * p.size, tails + thread * p.tail_floats, &xs, &douts);
             }
         }

@@ -166,20 +166,26 @@ bool can(const Conv2d& c) {
     return s.KH <= 64 && s.KW <= 64 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1;
 }
 
-constexpr double kSpectraNear = 2 << 20;  // bytes of transformed weights that L2 still serves for the most part
-constexpr double kSpectraFar = 0.4;       // what writing and reading a byte beyond them takes
+// Measured, in multiply-adds of a vector in the direct algorithm.
+constexpr bool kWide = kLanes == 16;
+constexpr double kTransform16 = kWide ? 3500 : 10000, kTransform32 = kWide ? 20000 : 57000,
+                 kTransform64 = kWide ? 130000 : 370000;
+constexpr double kProduct = kWide ? 1 : 1.5;  // one of a complex product's four
+constexpr double kSpectraNear =
+    kWide ? 2 << 20 : 1 << 20;                     // bytes of transformed weights that L2 serves for the most part
+constexpr double kSpectraFar = kWide ? 0.4 : 2.1;  // what writing and reading a byte beyond them takes
+constexpr double kStart = 50000;                   // of three parallel steps
 
-// In multiply-adds of a vector, roughly. What a transform takes, and the start of three parallel steps, was measured.
 double cost(const Conv2d& c, int64_t T) {
     const Conv2dShape& s = c.shape;
     if (s.KH > T || s.KW > T) return 1e300;
     const bool back = c.pass == ConvPass::backward_data;
     const int64_t tiles =
         s.N * ceil_div(back ? s.H : s.OH(), T - s.KH + 1) * ceil_div(back ? s.W : s.OW(), T - s.KW + 1);
-    const double transform = T == 16 ? 3500 : T == 32 ? 20000 : 130000, start = 50000;
+    const double transform = T == 16 ? kTransform16 : T == 32 ? kTransform32 : kTransform64;
     if (is_depthwise(s)) {
         const int64_t vectors = ceil_div(s.C, kLanes);
-        return 0.7 * static_cast<double>(vectors * (2 * tiles + 1)) * transform + start;  // spectra lie close together
+        return 0.7 * static_cast<double>(vectors * (2 * tiles + 1)) * transform + kStart;  // spectra lie close together
     }
     const int64_t in = ceil_div(s.Cg(), kLanes), out = ceil_div(s.Fg(), kLanes);
     const int64_t weights = back ? s.Fg() * in : s.Cg() * out;  // vectors at one position
@@ -188,7 +194,7 @@ double cost(const Conv2d& c, int64_t T) {
     const double bytes = static_cast<double>((T / 2 + 1) * T * 2 * weights * kLanes * 4);
     const double traffic = bytes > kSpectraNear ? kSpectraFar * (bytes - kSpectraNear) : 0;
     return static_cast<double>(s.groups) *
-           (static_cast<double>(transforms) * transform + static_cast<double>(products) + traffic + start);
+           (static_cast<double>(transforms) * transform + kProduct * static_cast<double>(products) + traffic + kStart);
 }
 
 int tile_size(const Conv2d& c) {

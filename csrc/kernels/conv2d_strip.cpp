@@ -125,7 +125,8 @@ Plan plan_of(const View& v) {
     const int64_t most = maximum(1, minimum(grid_rows, kMostPixels / grid_columns));
     // Equal bands, small enough for the caches and for all threads.
     p.bands = ceil_div(grid_rows, most);
-    while (p.bands < grid_rows && strip_rows(ceil_div(grid_rows, p.bands)) * p.strip.row * 4 > kStripBytes) ++p.bands;
+    const int64_t row = maximum(p.strip.row, v.groups > 1 ? v.SW * v.SC : 0);  // every group visits the rows again
+    while (p.bands < grid_rows && strip_rows(ceil_div(grid_rows, p.bands)) * row * 4 > kStripBytes) ++p.bands;
     while (p.bands < grid_rows && v.N * p.bands < kWantedChunks &&
            ceil_div(grid_rows, p.bands + 1) * grid_columns >= 4 * kTileRows)
         ++p.bands;
@@ -135,7 +136,7 @@ Plan plan_of(const View& v) {
     p.images = 1;
     if (p.bands == 1)
         while (v.N / (p.images + 1) >= kWantedChunks && p.images * grid_rows * grid_columns < kMostPixels / 4 &&
-               (p.images + 1) * p.strip_rows * p.strip.row * 4 <= kStripBytes)
+               (p.images + 1) * p.strip_rows * row * 4 <= kStripBytes)
             ++p.images;
     p.strip_floats = round_up(p.images * p.strip_rows * p.strip.row, 16) + 16;
     p.pixels = p.images * p.rows * v.phases_h * v.DW;
@@ -373,13 +374,22 @@ void run_gather(const Context& context, const Conv2d& c) {
 
 bool can(const Conv2d& c) {
     const Conv2dShape& s = c.shape;
-    return (s.dilation_h == 1 || c.pass == ConvPass::backward_weight) && (s.dilation_w == 1 || s.KW == 1);
+    if (c.pass == ConvPass::backward_weight) return s.groups == 1 && (s.dilation_w == 1 || s.KW == 1);
+    return s.dilation_h == 1 && s.dilation_w == 1;
 }
 
 bool prefer(const Conv2d& c) {
     const Conv2dShape& s = c.shape;
-    if (c.pass == ConvPass::backward_weight) return s.groups == 1 && s.C < kTileRows && s.KW > 1;
-    return false;
+    if (s.KH * s.KW == 1) return false;
+    if (c.pass == ConvPass::backward_weight) return s.C < kTileRows && s.KW > 1;
+    const View v = view_of(c);
+    // Groups: where phases share what they read, and on small maps, whose rows are still near when the next group
+    // comes.
+    if (v.groups > 1) return (v.backward && s.stride_w > 1) || (v.groups >= 8 && v.SH * v.SW <= 256);
+    const int64_t vectors = ceil_div(v.Dg, kLanes);
+    if (v.backward && s.stride_w > 1 && vectors <= 2 && v.Dg >= kLanes) return true;
+    if (!v.backward && v.Sg < 8) return true;
+    return v.Sg <= 128 && (vectors == 3 || vectors == 5);  // in one tile of three the last, which would be alone
 }
 
 size_t workspace(const Conv2d& c, int threads) {

@@ -1,13 +1,12 @@
-// Weight gradient over strips (conv2d_strip.h). For one kh the KW * Cg inputs of an output pixel lie next to each
-// other, so that a tile takes as many rows of them as its registers hold, however few channels there are:
-//   dw[kh][kw * Cg + c][f] = sum over pixels of strip[oh * stride_h + kh * dilation_h][ow * stride_w * Cg + kw * Cg +
-//   c]
-//                            * dout[pixel][f]
+// Weight gradient over strips (conv2d_strip.h), for few channels: of one channel's worth of rows alone a tile would be
+// too low to hide the latency of its sums. For one kh the KW * C inputs of an output pixel lie next to each other in a
+// strip, so a tile takes them together:
+//   dw[kh][kw * C + c][f] = sum over pixels of strip[oh * stride_h + kh * dilation_h][ow * stride_w * C + kw * C + c]
+//                           * dout[pixel][f]
 // The output rows of all images are cut into fixed parts, with partial sums that are added in order. A part goes by
-// bands of rows, or by some whole images where they are small: their inputs are copied into strips, and a panel of
-// their gradients into whole vectors; both stay in cache for all tiles.
-// Layout: (N, H, W, C) activations, (KH, KW, Cg, F) weights. Threads: parts, and panels of outputs and kernel rows
-// where these are few. Aliasing: none. Workspace: partial sums; strips and a panel of gradients for each thread.
+// bands of rows: their inputs are copied into a padded strip, and strip and gradient stay in L1 for all tiles.
+// Layout: (N, H, W, C) activations, (KH, KW, C, F) weights. Threads: parts. Aliasing: none.
+// Workspace: partial sums; a strip and a band of gradients padded to whole vectors for each thread.
 #include "conv2d_strip.h"
 #include "gemm.h"
 #include "kernels.h"
@@ -17,19 +16,15 @@ namespace pynet {
 namespace PYNET_LEVEL {
 namespace {
 
-constexpr int64_t kBandPixels = 128;         // a panel of their gradients takes half of L1
-constexpr int64_t kPartPixels = 512;         // a shorter part would mostly read and write its sums,
-constexpr int64_t kFewPartPixels = 128;      // but is better than an idle thread
-constexpr int64_t kStripBytes = 128 * 1024;  // part of L2
-constexpr int64_t kMostParts = 32, kWantedChunks = 16;
-constexpr int64_t kMostPartials = int64_t{8} << 20;  // floats
+constexpr int64_t kParts = 32;
+constexpr int64_t kBandBytes = 20 * 1024;
 
 // Rows of a tile one, respectively two vectors wide.
 constexpr int kOneWide = 2 * kTileRows, kTwoWide = kLanes == 16 ? 12 : kTileRows;
 
 struct Band {  // what a tile sums over
-    int64_t images, rows, columns;
-    int64_t a_image, a_row, a_column, b_row, b_column;  // the rows of b follow each other through all images
+    int64_t rows, columns;
+    int64_t a_row, a_column, b_row, b_column;
 };
 
 template <int Rows, int NV>
@@ -42,8 +37,8 @@ PYNET_NOINLINE void tile_band(const Band& band, const float* a_base, const float
         for (int j = 0; j < NV; ++j) sum[i][j] = accumulate ? load(c + i * ldc + j * kLanes) : vfloat{};
     }
     const int64_t columns = band.columns, a_step = band.a_column, b_step = band.b_column;
-    for (int64_t r = 0; r < band.images * band.rows; ++r) {
-        const float* a = a_base + r / band.rows * band.a_image + r % band.rows * band.a_row;
+    for (int64_t r = 0; r < band.rows; ++r) {
+        const float* a = a_base + r * band.a_row;
         const float* b = b_base + r * band.b_row;
         for (int64_t k = 0; k < columns; ++k) {
             vfloat v[NV];
@@ -77,111 +72,76 @@ PYNET_INLINE BandFunction band_for(int64_t rows) {
 }
 
 struct Plan {
-    Strip strip;
-    int64_t run;                                     // inputs of one kh: KW * Cg
-    int64_t images, rows, strip_rows;                // of a band; rows of the strip of one image
-    int64_t unit;                                    // output rows that stay together: one, or those of an image
-    int64_t parts, partial;                          // of all output rows; floats of the sums of one part and group
-    int64_t panels;                                  // of one group
-    int64_t chunk_panels, panel_blocks, row_blocks;  // panels of a chunk; blocks of kernel rows: 1 or KH
-    int64_t strip_floats, gradient_floats;           // of a thread
+    int64_t run;  // inputs of one kh: KW * C
+    Strip source;
+    int64_t band;       // output rows of a band
+    int64_t parts;      // of all output rows
+    int64_t partial;    // floats of a part's sums
+    int64_t strip;      // its floats
+    int64_t gradients;  // floats of a band of dout with whole vectors, 0 where dout is read in place
 };
 
 Plan plan_of(const Conv2dShape& s) {
     Plan p;
-    const int64_t OH = s.OH(), OW = s.OW(), map = OH * OW;
-    p.run = s.KW * s.Cg();
-    p.strip = {s.H, s.W, s.C, s.Cg(), -s.pad_w, ((OW - 1) * s.stride_w + (s.KW - 1) * s.dilation_w + 1) * s.Cg()};
-    auto strip_rows = [&](int64_t rows) { return (rows - 1) * s.stride_h + (s.KH - 1) * s.dilation_h + 1; };
-    p.rows = map <= 2 * kBandPixels ? OH : maximum(1, kBandPixels / OW);
-    while (p.rows > 1 && strip_rows(p.rows) * p.strip.row * 4 > kStripBytes) --p.rows;
-    p.unit = p.rows == OH ? OH : 1;
-    p.strip_rows = strip_rows(p.rows);
-    const int64_t fit = maximum(1, kStripBytes / 4 / (p.strip_rows * p.strip.row));
-    p.images = p.rows == OH ? maximum(1, minimum(minimum(s.N, fit), kBandPixels / map)) : 1;
-    p.partial = partial_size(s.KH * p.run, s.Fg());
-    p.panels = ceil_div(s.Fg(), kPanel);
-    const int64_t most_parts =
-        minimum(minimum(s.N * OH / p.unit, kMostParts), maximum(1, kMostPartials / (p.partial * s.groups)));
-    p.parts = maximum(1, minimum(most_parts, s.N * map / kPartPixels));
-    p.chunk_panels = s.groups * p.panels;
-    p.row_blocks = 1;
-    auto chunks = [&] { return p.parts * ceil_div(s.groups * p.panels, p.chunk_panels) * p.row_blocks; };
-    while (p.chunk_panels > 1 && chunks() < kWantedChunks) p.chunk_panels = ceil_div(p.chunk_panels, 2);
-    if (chunks() < kWantedChunks) p.parts = maximum(1, minimum(most_parts, s.N * map / kFewPartPixels));
-    if (chunks() < kWantedChunks) p.row_blocks = s.KH;
-    p.panel_blocks = ceil_div(s.groups * p.panels, p.chunk_panels);
-    p.strip_floats = round_up(p.images * p.strip_rows * p.strip.row, 16) + 16;
-    p.gradient_floats = round_up(p.images * p.rows * OW * kPanel, 16);
+    const int64_t OH = s.OH(), OW = s.OW();
+    p.run = s.KW * s.C;
+    p.source = {s.H, s.W, s.C, s.C, -s.pad_w, ((OW - 1) * s.stride_w + s.KW) * s.C};
+    p.band = maximum(1, minimum(OH, kBandBytes / 4 / (OW * s.F + s.stride_h * p.source.row)));
+    p.parts = minimum(kParts, s.N * OH);
+    p.partial = partial_size(s.KH * p.run, s.F);
+    p.strip = round_up(((p.band - 1) * s.stride_h + (s.KH - 1) * s.dilation_h + 1) * p.source.row, 16);
+    p.gradients = s.F % kLanes ? round_up(p.band * OW * packed_panels_width(s.F), 16) : 0;
     return p;
 }
 
-// What a band adds to one panel of one group, kernel rows [kh0, kh1).
-void sum_panel(const Conv2dShape& s, const Plan& p, int64_t images, int64_t rows, const float* strip, const float* dout,
-               int64_t first, int64_t kh0, int64_t kh1, float* gradients, float* partial, bool accumulate) {
-    const int64_t OW = s.OW(), columns = minimum(kPanel, s.Fg() - first), width = panel_vectors(columns) * kLanes;
-    const int64_t most = width == kPanel ? kTwoWide : kOneWide;
-    const int64_t tiles = ceil_div(p.run, most);  // of about equal height
-    const float* b = dout + first;
-    int64_t ldb = s.F;
-    // Pixels that lie far apart would also share few sets of L1.
-    if (columns != width || (s.F > kPanel && (kh1 - kh0) * tiles > 2)) {
-        pack_columns(b, s.F, 1, images * rows * OW, columns, width, gradients);
-        b = gradients;
-        ldb = width;
-    }
-    const Band band{images,   rows, OW, p.strip_rows * p.strip.row, s.stride_h * p.strip.row, s.stride_w * s.Cg(),
-                    OW * ldb, ldb};
-    float* sums = partial + first * s.KH * p.run;
-    for (int64_t kh = kh0; kh < kh1; ++kh)
-        for (int64_t t = 0; t < tiles; ++t) {
-            const int64_t i = p.run * t / tiles, height = p.run * (t + 1) / tiles - i;
-            const BandFunction tile = width == kPanel ? band_for<2>(height) : band_for<1>(height);
-            tile(band, strip + kh * s.dilation_h * p.strip.row + i, b, sums + (kh * p.run + i) * width, width,
-                 accumulate);
+void sum_band(const Conv2dShape& s, const Plan& p, int64_t rows, const float* strip, const float* dout,
+              float* gradients, float* partial, bool accumulate) {
+    const int64_t OW = s.OW(), K = s.KH * p.run;
+    for (int64_t f = 0; f < s.F; f += kPanel) {
+        const int64_t columns = minimum(kPanel, s.F - f), width = panel_vectors(columns) * kLanes;
+        const float* b = dout + f;
+        int64_t ldb = s.F;
+        if (columns != width) {
+            pack_columns(b, s.F, 1, rows * OW, columns, width, gradients);
+            b = gradients;
+            ldb = width;
         }
+        const Band band{rows, OW, s.stride_h * p.source.row, s.stride_w * s.C, OW * ldb, ldb};
+        const int64_t most = width == kPanel ? kTwoWide : kOneWide;
+        const int64_t tiles = ceil_div(p.run, most);  // of about equal height
+        for (int64_t kh = 0; kh < s.KH; ++kh)
+            for (int64_t t = 0; t < tiles; ++t) {
+                const int64_t i = p.run * t / tiles, height = p.run * (t + 1) / tiles - i;
+                const BandFunction tile = width == kPanel ? band_for<2>(height) : band_for<1>(height);
+                tile(band, strip + kh * s.dilation_h * p.source.row + i, b, partial + f * K + (kh * p.run + i) * width,
+                     width, accumulate);
+            }
+    }
 }
 
 }  // namespace
 
 size_t strip_weight_workspace(const Conv2dShape& s, int threads) {
     const Plan p = plan_of(s);
-    return static_cast<size_t>(round_up(p.parts * p.partial * s.groups, 16) +
-                               threads * (p.strip_floats + p.gradient_floats)) *
-           sizeof(float);
+    return static_cast<size_t>(round_up(p.parts * p.partial, 16) + threads * (p.strip + p.gradients)) * sizeof(float);
 }
 
 void strip_weight(const Context& context, const Conv2d& c) {
     const Conv2dShape& s = c.shape;
     const Plan p = plan_of(s);
     float* partials = reinterpret_cast<float*>(context.workspace);
-    float* threads = partials + round_up(p.parts * p.partial * s.groups, 16);
-    const int64_t OH = s.OH(), OW = s.OW(), units = s.N * OH / p.unit, blocks = p.panel_blocks * p.row_blocks;
-    parallel_for(context, p.parts * blocks, [&](int64_t chunk, int thread) {
-        float* strip = threads + thread * (p.strip_floats + p.gradient_floats);
-        float* gradients = strip + p.strip_floats;
-        const int64_t part = chunk / blocks, panel0 = chunk % blocks / p.row_blocks * p.chunk_panels,
-                      panel1 = minimum(s.groups * p.panels, panel0 + p.chunk_panels),
-                      kh0 = chunk % p.row_blocks * s.KH / p.row_blocks,
-                      kh1 = (chunk % p.row_blocks + 1) * s.KH / p.row_blocks;
-        const int64_t first = units * part / p.parts * p.unit, last = units * (part + 1) / p.parts * p.unit;
-        int64_t images, rows;
-        for (int64_t at = first; at < last; at += images * rows) {
-            const int64_t n = at / OH, oh = at % OH;
-            rows = minimum(p.rows, minimum(OH - oh, last - at));
-            images = p.unit == OH ? minimum(p.images, (last - at) / OH) : 1;
-            int64_t copied = -1;
-            for (int64_t index = panel0; index < panel1; ++index) {
-                const int64_t group = index / p.panels;
-                if (group != copied)
-                    for (int64_t i = 0; i < images; ++i)
-                        write_strip(p.strip, c.x + (n + i) * s.H * s.W * s.C + group * s.Cg(),
-                                    oh * s.stride_h - s.pad_h, (rows - 1) * s.stride_h + (s.KH - 1) * s.dilation_h + 1,
-                                    strip + i * p.strip_rows * p.strip.row);
-                copied = group;
-                sum_panel(s, p, images, rows, strip, c.out + at * OW * s.F + group * s.Fg(), index % p.panels * kPanel,
-                          kh0, kh1, gradients, partials + (group * p.parts + part) * p.partial, at > first);
-            }
+    float* threads = partials + round_up(p.parts * p.partial, 16);
+    const int64_t OH = s.OH(), OW = s.OW(), all = s.N * OH;
+    parallel_for(context, p.parts, [&](int64_t part, int thread) {
+        float* strip = threads + thread * (p.strip + p.gradients);
+        const int64_t first = all * part / p.parts, last = all * (part + 1) / p.parts;
+        for (int64_t at = first; at < last;) {
+            const int64_t n = at / OH, oh = at % OH, rows = minimum(p.band, minimum(OH - oh, last - at));
+            write_strip(p.source, c.x + n * s.H * s.W * s.C, oh * s.stride_h - s.pad_h,
+                        (rows - 1) * s.stride_h + (s.KH - 1) * s.dilation_h + 1, strip);
+            sum_band(s, p, rows, strip, c.out + at * OW * s.F, strip + p.strip, partials + part * p.partial,
+                     at > first);
+            at += rows;
         }
     });
     reduce_weight_partials(context, s, partials, p.parts, c.weight);
