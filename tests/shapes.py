@@ -80,6 +80,8 @@ CONV_CASES = [
     ConvCase(5, 12, 7, 7, 20, 3, 3, padding=(1, 1)),
     ConvCase(2, 10, 37, 30, 35, 3, 3, (2, 1), (1, 1)),
     ConvCase(1, 48, 6, 6, 130, 5, 5, padding=(2, 2)),
+    ConvCase(67, 5, 6, 6, 24, 3, 3, padding=(1, 1)),  # strips of several images
+    ConvCase(70, 16, 5, 6, 40, 3, 3, (2, 2), (1, 1), groups=2),
 ]
 
 GEMM_CASES = [  # M, N, K

@@ -283,8 +283,7 @@ bool prefer(const Conv2d& c) {
     const int64_t OW = s.OW();
     // Rows must fill the vectors, and planes plus transposed gradients stay in L2; many outputs fill vectors
     // themselves.
-    if (c.pass == ConvPass::backward_weight && s.F >= kLanes) return false;
-    return s.C <= 4 && s.KH * s.KW > 1 && OW * 4 >= round_up(OW, kVectors * kLanes) * 3 &&
+    return s.F < kLanes && s.C <= 4 && s.KH * s.KW > 1 && OW * 4 >= round_up(OW, kVectors * kLanes) * 3 &&
            (planes_of(s).size + (c.pass == ConvPass::forward ? 0 : s.OH() * OW * s.F)) * 4 <= 768 * 1024;
 }
 

@@ -4,9 +4,10 @@
 //   dw[kh][kw * C + c][f] = sum over pixels of strip[oh * stride_h + kh * dilation_h][ow * stride_w * C + kw * C + c]
 //                           * dout[pixel][f]
 // The output rows of all images are cut into fixed parts, with partial sums that are added in order. A part goes by
-// bands of rows: their inputs are copied into a padded strip, and strip and gradient stay in L1 for all tiles.
+// bands of rows: their inputs are copied into a padded strip, and strip and a panel of the gradient stay in L1 for all
+// its tiles.
 // Layout: (N, H, W, C) activations, (KH, KW, C, F) weights. Threads: parts. Aliasing: none.
-// Workspace: partial sums; a strip and a band of gradients padded to whole vectors for each thread.
+// Workspace: partial sums; a strip and a packed panel of a band of gradients for each thread.
 #include "conv2d_strip.h"
 #include "gemm.h"
 #include "kernels.h"
@@ -78,7 +79,7 @@ struct Plan {
     int64_t parts;      // of all output rows
     int64_t partial;    // floats of a part's sums
     int64_t strip;      // its floats
-    int64_t gradients;  // floats of a band of dout with whole vectors, 0 where dout is read in place
+    int64_t gradients;  // floats of a panel of a band of dout, 0 where dout is read in place
 };
 
 Plan plan_of(const Conv2dShape& s) {
@@ -86,11 +87,11 @@ Plan plan_of(const Conv2dShape& s) {
     const int64_t OH = s.OH(), OW = s.OW();
     p.run = s.KW * s.C;
     p.source = {s.H, s.W, s.C, s.C, -s.pad_w, ((OW - 1) * s.stride_w + s.KW) * s.C};
-    p.band = maximum(1, minimum(OH, kBandBytes / 4 / (OW * s.F + s.stride_h * p.source.row)));
+    p.band = maximum(1, minimum(OH, kBandBytes / 4 / (OW * minimum(s.F, kPanel) + s.stride_h * p.source.row)));
     p.parts = minimum(kParts, s.N * OH);
     p.partial = partial_size(s.KH * p.run, s.F);
     p.strip = round_up(((p.band - 1) * s.stride_h + (s.KH - 1) * s.dilation_h + 1) * p.source.row, 16);
-    p.gradients = s.F % kLanes ? round_up(p.band * OW * packed_panels_width(s.F), 16) : 0;
+    p.gradients = s.F % kLanes || s.F > kPanel ? round_up(p.band * OW * kPanel, 16) : 0;
     return p;
 }
 
@@ -101,7 +102,7 @@ void sum_band(const Conv2dShape& s, const Plan& p, int64_t rows, const float* st
         const int64_t columns = minimum(kPanel, s.F - f), width = panel_vectors(columns) * kLanes;
         const float* b = dout + f;
         int64_t ldb = s.F;
-        if (columns != width) {
+        if (columns != width || s.F > kPanel) {  // pixels far apart would share few sets of L1
             pack_columns(b, s.F, 1, rows * OW, columns, width, gradients);
             b = gradients;
             ldb = width;
