@@ -1,12 +1,12 @@
 // General matrix product C = A B with bias and activation, A and B in any two strides (so all four
 // transpositions), C by rows.
 //
-// Structure (Goto & van de Geijn 2008, BLIS): a chunk is a block of rows x panels of kPanel columns and runs K in
-// blocks of about kBlockK. Panels of B are read where they lie when their rows are contiguous and used once or B is
-// small; else each is packed: by the chunk that uses it, ahead of all chunks where several do, or long before by
-// gemm_pack. The rows of A are packed in slivers of kTileRows when they are used often enough. A product with few
-// tiles and long K (weight gradients) is also split along K into partial results, added in order. Matrix times vector
-// is a matter of dot products (gemm_dot.cpp).
+// Structure (Goto & van de Geijn 2008, BLIS): C is cut into tiles of rows, as equal as can be, and panels of kPanel
+// columns; a chunk is a block of both and runs K in blocks of about kBlockK. Panels of B are packed: by the chunk that
+// uses them, ahead of all chunks where several do, or long before by gemm_pack; they are read where they lie when few
+// rows use them or they are all of B. Rows of A are read where they lie, unless they would evict each other and are used
+// often: then all are packed ahead. A product with few tiles and long K (weight gradients) is also split along K into
+// partial results, added in order. Matrix times vector is a matter of dot products (gemm_dot.cpp).
 // Threads: chunks, split and order of sums depend on the shape alone. Aliasing: C must not overlap A or B.
 // Workspace: gemm_workspace() bytes.
 #include "gemm.h"
@@ -18,69 +18,78 @@ namespace pynet {
 namespace PYNET_LEVEL {
 namespace {
 
-constexpr int64_t kBlockK = 384;                // a sliver of A and a panel of B stay in L1 / L2
+constexpr int64_t kBlockK = 384;                // longer blocks gain nothing, shorter ones pay for their tiles' stores
+constexpr int64_t kChunkRows = 128;             // a block of A, kBlockK wide, that stays in the second-level cache
 constexpr int64_t kChunkProducts = 128 * 1024;  // smaller chunks cost more in hand-outs than they balance
-constexpr int64_t kEnoughChunks = 32, kEnoughPanels = 8;
-constexpr int64_t kWholeRows = 128;         // up to which one chunk may take all rows, and pack the panels it uses
-constexpr int64_t kUnpackedB = 256 * 1024;  // elements of B up to which strided rows stay in L2
+constexpr int64_t kEnoughChunks = 24, kEnoughPanels = 8;
+constexpr int64_t kSplitK = 512;      // least length of K that is worth a partial result
+constexpr int64_t kPackedAtOnce = 8;  // tiles of A
 
 struct Plan {
-    int64_t rows, panels;  // of one chunk
-    int64_t row_blocks, panel_blocks, splits, split_k;
-    int64_t all_panels, packed_from;  // panels from this one on are packed,
-    bool packs_ahead;                 // before the chunks that use them run, or by them
-    int64_t block_k;
-    bool pack_a;
+    int64_t all_tiles, all_panels;
+    int64_t least_rows, taller_tiles;  // of a tile; so many tiles have one more
+    int64_t tiles, panels;             // of one chunk
+    int64_t row_blocks, panel_blocks, splits, split_k, block_k;
+    int64_t packed_from;  // panels from this one on are packed,
+    bool packs_ahead;     // before the chunks that use them run, or by them
+    bool pack_a;          // before the chunks run
 };
 
 Plan plan_of(const Gemm& g) {
     Plan p;
-    p.all_panels = ceil_div(g.N, kPanel);
-    const bool read_in_place =
-        !g.packed_b && g.b_col == 1 && (g.M <= kTileRows || g.K * g.N <= kUnpackedB || g.b_row <= 256);
+    p.all_tiles = maximum(1, ceil_div(g.M, kTileRows));
+    p.least_rows = g.M / p.all_tiles;
+    p.taller_tiles = g.M % p.all_tiles;
+    p.all_panels = maximum(1, ceil_div(g.N, kPanel));
+    // Rows of B some cache lines apart would evict each other while a panel waits for the next rows of A.
+    const bool read_in_place = !g.packed_b && g.b_col == 1 && (g.M <= kTileRows || g.b_row <= 2 * kPanel);
     p.packed_from = read_in_place ? g.N / kPanel : 0;
-    p.rows = round_up(kWholeRows, kTileRows);
-    p.panels = 64;
-    // A region for packing costs more than it saves where the panels alone make enough chunks.
-    const bool whole_rows = !read_in_place && !g.packed_b && g.M <= kWholeRows &&
+    // Likewise rows of A that lie 4 KiB apart, or all of A where its columns are contiguous: packed where several
+    // panels use them.
+    const bool scattered = g.a_row == 1 ? p.all_panels >= 6 : g.a_row % 1024 == 0 && p.all_panels >= 16;
+    p.pack_a = (g.a_row != 1 && g.a_col != 1) || (scattered && g.K >= 32 && g.M > kTileRows);
+    // A chunk may take all rows and pack the panels it uses, which spares the region for packing alone; where there is
+    // but one panel, some chunks may pack it each.
+    const bool packs_b = !g.packed_b && p.packed_from < p.all_panels;
+    const bool whole_rows = packs_b && !p.pack_a && g.M <= kChunkRows &&
                             (p.all_panels >= kEnoughPanels || g.M * g.N * g.K <= kEnoughPanels * kChunkProducts);
     // A small product over a long K is cut along K first: both operands are then read once.
     p.splits =
-        g.M * g.N <= 256 * 256 && g.K >= 8 * maximum(g.M, g.N) ? maximum(1, minimum(kEnoughChunks, g.K / 512)) : 1;
+        g.M * g.N <= 256 * 256 && g.K >= 8 * maximum(g.M, g.N) ? maximum(1, minimum(kEnoughChunks, g.K / kSplitK)) : 1;
+    p.row_blocks = ceil_div(p.all_tiles, ceil_div(kChunkRows, kTileRows));
+    p.panel_blocks = 1;
     for (;;) {
-        p.row_blocks = maximum(1, ceil_div(g.M, p.rows));  // no rows at all may still leave the sums of B to do
-        p.panel_blocks = ceil_div(p.all_panels, p.panels);
-        const int64_t chunks = p.row_blocks * p.panel_blocks * p.splits;
-        const int64_t products = minimum(p.rows, g.M) * minimum(p.panels * kPanel, g.N) * (g.K / p.splits);
-        if (chunks >= kEnoughChunks || products <= kChunkProducts) break;
-        p.panels = minimum(p.panels, p.all_panels);
-        p.rows = minimum(p.rows, round_up(g.M, kTileRows));
-        // Rows first: every chunk packs its rows of A anew for each block of panels.
-        if (!whole_rows && (p.rows > 4 * kTileRows || (p.panels == 1 && p.rows > kTileRows)))
-            p.rows = round_up(p.rows / 2, kTileRows);
-        else if (p.panels > 1)
-            p.panels = ceil_div(p.panels, 2);
+        p.tiles = ceil_div(p.all_tiles, p.row_blocks);
+        p.panels = ceil_div(p.all_panels, p.panel_blocks);
+        if (p.row_blocks * p.panel_blocks * p.splits >= kEnoughChunks) break;
+        const int64_t rows = p.tiles * kTileRows, columns = p.panels * kPanel;
+        if (minimum(g.M, rows) * columns * (g.K / p.splits) <= kChunkProducts) break;
+        if (p.panels > 1 && (whole_rows || p.tiles < 4 || columns >= rows))
+            p.panel_blocks *= 2;
+        else if (p.tiles > 1 && (!whole_rows || (p.all_panels == 1 && p.tiles >= kPackedAtOnce)))
+            p.row_blocks *= 2;
         else
             break;
     }
+    p.row_blocks = ceil_div(p.all_tiles, p.tiles);
+    p.panel_blocks = ceil_div(p.all_panels, p.panels);
     p.split_k = maximum(8, round_up(ceil_div(g.K, p.splits), 8));
     p.splits = maximum(1, ceil_div(g.K, p.split_k));
-    p.panels = minimum(p.panels, p.all_panels);
-    p.packs_ahead = !g.packed_b && p.row_blocks > 1;
+    p.packs_ahead = packs_b && !whole_rows && (p.row_blocks > 1 || p.pack_a);
     // Blocks of K of equal length: a short last one would pay for its tiles' loads and stores.
     const int64_t k_blocks = maximum(1, (p.split_k + kBlockK / 2) / kBlockK);
     p.block_k = round_up(ceil_div(p.split_k, k_blocks), 8);
-    // Packing A repays where several panels use a sliver, or where rows lie a power of two apart and would evict
-    // each other from L1.
-    const bool unit_stride = g.a_row == 1 || g.a_col == 1, conflicts = g.a_row % 512 == 0 && g.K >= 128;
-    const bool often = g.K >= 32 && g.M > kTileRows / 2;
-    p.pack_a = !unit_stride || (often && (p.panels >= 4 || (g.a_col == 1 && conflicts)));
     return p;
 }
 
+PYNET_INLINE int64_t rows_of(const Plan& p, int64_t tile) { return p.least_rows + (tile < p.taller_tiles ? 1 : 0); }
+PYNET_INLINE int64_t first_row(const Plan& p, int64_t tile) {
+    return tile * p.least_rows + minimum(tile, p.taller_tiles);
+}
+
 struct Layout {  // byte-free offsets into the workspace, in floats
-    int64_t packed_b, partials, per_thread;
-    int64_t panel, slivers, thread_floats;  // of one thread: an edge tile first, then these
+    int64_t packed_a, packed_b, partials, per_thread;
+    int64_t panel, thread_floats;  // of one thread: an edge tile first, then a panel
     int64_t total;
 };
 
@@ -89,12 +98,12 @@ int64_t partial_floats(const Gemm& g) { return (g.M + (g.b_sums ? 1 : 0)) * g.N;
 
 Layout layout_of(const Gemm& g, const Plan& p, int threads) {
     Layout l;
-    l.packed_b = 0;
-    l.partials = p.packs_ahead ? round_up(g.K * (p.all_panels - p.packed_from) * kPanel, 16) : 0;
+    l.packed_a = 0;
+    l.packed_b = p.pack_a ? round_up(p.all_tiles * kTileRows * g.K, 16) : 0;
+    l.partials = l.packed_b + (p.packs_ahead ? (p.all_panels - p.packed_from) * kPanel * g.K : 0);
     l.per_thread = l.partials + (p.splits > 1 ? round_up(p.splits * partial_floats(g), 16) : 0);
     l.panel = kTileRows * kPanel;
-    l.slivers = l.panel + (p.packs_ahead || g.packed_b ? 0 : kPanel * p.block_k);
-    l.thread_floats = l.slivers + (p.pack_a ? round_up(p.rows, kTileRows) * p.block_k : 0);
+    l.thread_floats = l.panel + (p.packs_ahead || g.packed_b ? 0 : kPanel * p.block_k);
     l.total = l.per_thread + l.thread_floats * threads;
     return l;
 }
@@ -134,8 +143,8 @@ void pack_sliver(const float* a, int64_t a_row, int64_t a_col, int64_t K, int64_
     int64_t k = 0;
     if (a_row == 1 && rows == kTileRows) {
         for (; k < K; ++k) {
-            PYNET_UNROLL
-            for (int i = 0; i < kTileRows; ++i) dst[k * kTileRows + i] = a[k * a_col + i];
+            __builtin_prefetch(a + (k + 16) * a_col);
+            __builtin_memcpy(dst + k * kTileRows, a + k * a_col, kTileRows * sizeof(float));
         }
         return;
     }
@@ -152,6 +161,19 @@ void pack_sliver(const float* a, int64_t a_row, int64_t a_col, int64_t K, int64_
     }
     for (; k < K; ++k)
         for (int64_t i = 0; i < kTileRows; ++i) dst[k * kTileRows + i] = i < rows ? a[i * a_row + k * a_col] : 0.0f;
+}
+
+// kPackedAtOnce tiles of A from `tile`, each a sliver of all K. Where columns are contiguous, a few of them are cut
+// into all slivers in turn: what one sliver needs of each is less than a cache line, and the next would find the rest
+// evicted.
+void pack_tiles(const Gemm& g, const Plan& p, int64_t tile, float* packed) {
+    const int64_t last = minimum(p.all_tiles, tile + kPackedAtOnce), step = g.a_row == 1 ? 16 : g.K;
+    for (int64_t k = 0; k < g.K; k += step)
+        for (int64_t t = tile; t < last; ++t) {
+            const int64_t m = first_row(p, t);
+            pack_sliver(g.a + m * g.a_row + k * g.a_col, g.a_row, g.a_col, minimum(step, g.K - k),
+                        minimum(kTileRows, g.M - m), packed + (t * g.K + k) * kTileRows);
+        }
 }
 
 // sums[j] (+)= the sum of column j over K rows; four partial sums, since one would wait for each addition.
@@ -179,55 +201,76 @@ void sum_columns(int64_t K, const float* b, int64_t ldb, int64_t columns, float*
 }
 
 struct Chunk {
-    int64_t m0, m1, n0, n1, k0, k1;
+    int64_t t0, t1, n0, n1, k0, k1;
     float* c;
     int64_t ldc;
     float* b_sums;  // or null: another chunk sums these columns
 };
 
-// One block of rows x panels over [k0, k1); `packed_b` is null where the chunk packs for itself.
-void run_chunk(const Gemm& g, const Plan& p, const Layout& l, const Chunk& chunk, const float* packed_b,
-               float* scratch) {
+// The rows of B that the chunk packs next, fetched some at a time while tiles compute: they lie pages apart, out of the
+// hardware's sight.
+struct NextRows {
+    const float* at;
+    int64_t step, left, share;
+
+    PYNET_INLINE void fetch() {
+        for (int64_t rows = minimum(share, left); rows > 0; --rows, --left, at += step) {
+            PYNET_UNROLL
+            for (int j = 0; j < kPanel; j += 16) __builtin_prefetch(at + j, 0, 2);
+        }
+    }
+};
+
+// One block of tiles x panels over [k0, k1); `packed_a` is null where A is read in place, `packed_b` where the chunk
+// packs for itself.
+void run_chunk(const Gemm& g, const Plan& p, const Layout& l, const Chunk& chunk, const float* packed_a,
+               const float* packed_b, float* scratch) {
     float* edge = scratch;  // a tile whose columns do not fill its vectors
     float* panel = scratch + l.panel;
-    float* slivers = scratch + l.slivers;
+    const bool by_rows = !packed_a && g.a_col == 1;
+    const int64_t lda = packed_a ? kTileRows : by_rows ? g.a_row : g.a_col;
+    const auto tile_of = [&](int64_t rows, int vectors) {
+        return (by_rows ? tile_for<true> : tile_for<false>)(rows, vectors);
+    };
     for (int64_t kb = chunk.k0; kb < chunk.k1; kb += p.block_k) {
         const int64_t kc = minimum(p.block_k, chunk.k1 - kb);
-        if (p.pack_a)
-            for (int64_t m = chunk.m0; m < chunk.m1; m += kTileRows)
-                pack_sliver(g.a + m * g.a_row + kb * g.a_col, g.a_row, g.a_col, kc, minimum(kTileRows, chunk.m1 - m),
-                            slivers + (m - chunk.m0) * kc);
         for (int64_t n = chunk.n0; n < chunk.n1; n += kPanel) {
             const int64_t columns = minimum(kPanel, g.N - n);
             const int vectors = panel_vectors(columns);
             const int64_t width = vectors * kLanes;
             const float* b = g.b + n * g.b_col + kb * g.b_row;
             int64_t ldb = g.b_row;
+            NextRows next{nullptr, g.b_row, 0, 0};
             if (n / kPanel >= p.packed_from) {
-                if (!packed_b) pack_columns(b, g.b_row, g.b_col, kc, columns, width, panel);
+                if (!packed_b) {
+                    pack_columns(b, g.b_row, g.b_col, kc, columns, width, panel);
+                    const bool last = n + kPanel >= chunk.n1;
+                    if (g.b_col == 1) {
+                        next.at = last ? g.b + chunk.n0 + (kb + kc) * g.b_row : b + kPanel;
+                        next.left = last ? minimum(kc, chunk.k1 - kb - kc) : kc;
+                        next.share = ceil_div(next.left, maximum(1, chunk.t1 - chunk.t0));
+                    }
+                }
                 b = packed_b ? packed_b + (n - p.packed_from * kPanel) * g.K + kb * width : panel;
                 ldb = width;
             }
             if (chunk.b_sums)
                 (vectors == 1 ? sum_columns<1> : sum_columns<2>)(kc, b, ldb, columns, chunk.b_sums + n, kb > chunk.k0);
-            for (int64_t m = chunk.m0; m < chunk.m1; m += kTileRows) {
-                const int64_t rows = minimum(kTileRows, chunk.m1 - m);
+            const TileFunction low = tile_of(p.least_rows, vectors), tall = tile_of(p.least_rows + 1, vectors);
+            const bool whole = columns == width, more = kb > chunk.k0;
+            const int64_t ldt = whole ? chunk.ldc : width;
+            int64_t rows;
+            for (int64_t t = chunk.t0, m = first_row(p, t); t < chunk.t1; ++t, m += rows) {
+                rows = rows_of(p, t);
+                next.fetch();
                 float* c = chunk.c + m * chunk.ldc + n;
-                const bool whole = columns == width;
                 float* target = whole ? c : edge;
-                const int64_t ldt = whole ? chunk.ldc : width;
-                const bool more = kb > chunk.k0;
                 if (!whole && more)
                     for (int64_t i = 0; i < rows; ++i)
                         for (int64_t j = 0; j < width; j += kLanes)
                             store(edge + i * width + j, load_lanes(c + i * chunk.ldc + j, columns - j));
-                if (p.pack_a)
-                    tile_for<false>(rows, vectors)(kc, slivers + (m - chunk.m0) * kc, kTileRows, b, ldb, target, ldt,
-                                                   more);
-                else if (g.a_col == 1)
-                    tile_for<true>(rows, vectors)(kc, g.a + m * g.a_row + kb, g.a_row, b, ldb, target, ldt, more);
-                else
-                    tile_for<false>(rows, vectors)(kc, g.a + m + kb * g.a_col, g.a_col, b, ldb, target, ldt, more);
+                const float* a = packed_a ? packed_a + (t * g.K + kb) * kTileRows : g.a + m * g.a_row + kb * g.a_col;
+                (t < p.taller_tiles ? tall : low)(kc, a, lda, b, ldb, target, ldt, more);
                 if (!whole) store_edge(edge, width, c, chunk.ldc, rows, columns);
                 if (p.splits == 1 && kb + kc == chunk.k1)
                     finish_tile(c, chunk.ldc, rows, columns, g.bias ? g.bias + n : nullptr, g.activation, g.alpha);
@@ -264,17 +307,21 @@ void add_partials(const Context& context, const Gemm& g, const float* partials, 
 }  // namespace
 
 void pack_columns(const float* b, int64_t b_row, int64_t b_col, int64_t K, int64_t columns, int64_t width, float* dst) {
+    if (b_col == 1) {
+        for (int64_t k = 0; k < K; ++k, b += b_row) {
+            __builtin_prefetch(b + 12 * b_row);  // rows may lie pages apart, out of the hardware's sight
+            int64_t j = 0;
+            for (; j + kLanes <= columns; j += kLanes) store(dst + k * width + j, load(b + j));
+            if (j < columns) store(dst + k * width + j, load_partial(b + j, columns - j));
+        }
+        return;
+    }
     for (int64_t j0 = 0; j0 < width; j0 += kLanes) {
         const int64_t lanes = minimum(kLanes, columns - j0);
         const float* from = b + j0 * b_col;
         float* to = dst + j0;
         int64_t k = 0;
-        if (b_col == 1) {
-            for (; k < K; ++k) {
-                __builtin_prefetch(from + (k + 12) * b_row);  // rows may lie pages apart, out of the hardware's sight
-                store(to + k * width, load_lanes(from + k * b_row, lanes));
-            }
-        } else if (lanes == kLanes && b_row == 1) {
+        if (lanes == kLanes && b_row == 1) {
             for (; k + kLanes <= K; k += kLanes) {
                 vfloat row[kLanes];
                 PYNET_UNROLL
@@ -341,29 +388,33 @@ void gemm(const Context& context, const Gemm& g) {
     const Plan p = plan_of(g);
     const Layout l = layout_of(g, p, context.threads);
     float* workspace = reinterpret_cast<float*>(context.workspace);
-    float* ahead = workspace + l.packed_b;
+    float* a_ahead = workspace + l.packed_a;
+    float* b_ahead = workspace + l.packed_b;
     float* partials = workspace + l.partials;
-    if (p.packs_ahead)
-        parallel_for(context, p.all_panels - p.packed_from, [&](int64_t chunk, int) {
-            const int64_t n = (p.packed_from + chunk) * kPanel, columns = minimum(kPanel, g.N - n);
-            pack_columns(g.b + n * g.b_col, g.b_row, g.b_col, g.K, columns, panel_vectors(columns) * kLanes,
-                         ahead + chunk * kPanel * g.K);
-        });
-    const float* packed_b = p.packs_ahead ? ahead : g.packed_b;
+    const int64_t ahead_a = p.pack_a ? ceil_div(p.all_tiles, kPackedAtOnce) : 0,
+                  ahead_b = p.packs_ahead ? p.all_panels - p.packed_from : 0;
+    parallel_for(context, ahead_a + ahead_b, [&](int64_t chunk, int) {
+        if (chunk < ahead_a) return pack_tiles(g, p, chunk * kPackedAtOnce, a_ahead);
+        const int64_t n = (p.packed_from + chunk - ahead_a) * kPanel, columns = minimum(kPanel, g.N - n);
+        pack_columns(g.b + n * g.b_col, g.b_row, g.b_col, g.K, columns, panel_vectors(columns) * kLanes,
+                     b_ahead + (chunk - ahead_a) * kPanel * g.K);
+    });
+    const float* packed_a = p.pack_a ? a_ahead : nullptr;
+    const float* packed_b = p.packs_ahead ? b_ahead : g.packed_b;
     parallel_for(context, p.row_blocks * p.panel_blocks * p.splits, [&](int64_t chunk, int thread) {
         const int64_t split = chunk % p.splits, block = chunk / p.splits;
-        const int64_t m0 = block % p.row_blocks * p.rows, n0 = block / p.row_blocks * p.panels * kPanel;
+        const int64_t t0 = block / p.panel_blocks * p.tiles, n0 = block % p.panel_blocks * p.panels * kPanel;
         float* split_c = p.splits > 1 ? partials + split * partial_floats(g) : g.c;
-        const Chunk part{m0,
-                         minimum(g.M, m0 + p.rows),
+        const Chunk part{t0,
+                         g.M == 0 ? 0 : minimum(p.all_tiles, t0 + p.tiles),  // only the sums of B are asked for
                          n0,
                          minimum(g.N, n0 + p.panels * kPanel),
                          split * p.split_k,
                          minimum(g.K, (split + 1) * p.split_k),
                          split_c,
                          p.splits > 1 ? g.N : g.c_row,
-                         m0 > 0 || !g.b_sums ? nullptr : (p.splits > 1 ? split_c + g.M * g.N : g.b_sums)};
-        run_chunk(g, p, l, part, packed_b, workspace + l.per_thread + thread * l.thread_floats);
+                         t0 > 0 || !g.b_sums ? nullptr : (p.splits > 1 ? split_c + g.M * g.N : g.b_sums)};
+        run_chunk(g, p, l, part, packed_a, packed_b, workspace + l.per_thread + thread * l.thread_floats);
     });
     if (p.splits > 1) add_partials(context, g, partials, p.splits);
 }
