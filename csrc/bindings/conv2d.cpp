@@ -106,9 +106,11 @@ py::array conv2d_forward(const py::array& x, const py::array& weight, const Opti
     return forward(x, weight, bias, stride, padding, dilation, groups, activation, alpha, algorithm, nullptr);
 }
 
-std::tuple<py::array, py::array, py::array> conv2d_forward_statistics(
-    const py::array& x, const py::array& weight, const OptionalArray& bias, Pair stride, Pair padding, Pair dilation,
-    int64_t groups, const std::string& activation, float alpha, const std::string& algorithm) {
+std::tuple<py::array, py::array, py::array> conv2d_forward_statistics(const py::array& x, const py::array& weight,
+                                                                      const OptionalArray& bias, Pair stride,
+                                                                      Pair padding, Pair dilation, int64_t groups,
+                                                                      const std::string& activation, float alpha,
+                                                                      const std::string& algorithm) {
     std::tuple<py::array, py::array> statistics;
     const py::array out =
         forward(x, weight, bias, stride, padding, dilation, groups, activation, alpha, algorithm, &statistics);

@@ -45,28 +45,6 @@ size_t parts_bytes(const Conv2d& conv, const ConvAlgorithm& algorithm) {
     return static_cast<size_t>(algorithm.parts(conv) * part_size(conv.shape.F)) * sizeof(float);
 }
 
-// The statistics of all parts, in order.
-void merge_parts(const Context& context, const Conv2d& conv, int64_t count) {
-    constexpr int64_t kAtOnce = 16;
-    const int64_t F = conv.shape.F;
-    parallel_for(context, ceil_div(F, kAtOnce), [&](int64_t chunk, int) {
-        const int64_t first = chunk * kAtOnce, channels = minimum(kAtOnce, F - first);
-        double mean[kAtOnce] = {}, squares[kAtOnce] = {}, seen = 0.0;
-        for (int64_t part = 0; part < count; ++part) {
-            const float* from = conv.parts + part * part_size(F) + first;
-            const double pixels = static_cast<double>(conv.parts[part * part_size(F) + 2 * F]);
-            for (int64_t c = 0; c < channels; ++c)
-                merge(seen, pixels, static_cast<double>(from[c]), static_cast<double>(from[F + c]), mean[c],
-                      squares[c]);
-            seen += pixels;
-        }
-        for (int64_t c = 0; c < channels; ++c) {
-            conv.mean[first + c] = static_cast<float>(mean[c]);
-            conv.var[first + c] = static_cast<float>(squares[c] / seen);
-        }
-    });
-}
-
 }  // namespace
 
 const char* conv2d_algorithm_name(int index) {
@@ -110,7 +88,10 @@ void conv2d(const Context& context, const Conv2d& given) {
     algorithm.run(rest, conv);
     if (conv.dbias && !algorithm.sums_bias) sum_rows(rest, pixels, s.F, conv.out, conv.dbias);
     if (parts)
-        merge_parts(rest, conv, algorithm.parts(conv));
+        merge_parts(rest, conv.parts, algorithm.parts(conv), s.F, [&](int64_t f, double mean, double squares) {
+            conv.mean[f] = static_cast<float>(mean);
+            conv.var[f] = static_cast<float>(squares / static_cast<double>(pixels));
+        });
     else if (conv.mean)
         batch_norm_statistics(rest, pixels, s.F, conv.out, conv.mean, conv.var);
 }

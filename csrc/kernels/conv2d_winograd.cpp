@@ -94,8 +94,8 @@ void transform_all_weights(const Context& context, const Conv2d& c, float* u) {
     });
 }
 
-// A^T p A of tiles [first, first + count) for outputs [f, f + columns), and their statistics where they are wanted: part
-// number `part`. Products of neighbouring tiles lie `row` floats apart.
+// A^T p A of tiles [first, first + count) for outputs [f, f + columns), and their statistics where they are wanted:
+// part number `part`. Products of neighbouring tiles lie `row` floats apart.
 template <int m>
 void transform_outputs(const Conv2d& c, const Maps& t, int64_t first, int64_t count, const float* products, int64_t row,
                        int64_t stride, int64_t f, int64_t columns, int64_t part) {

@@ -4,7 +4,7 @@
 // so that a mean far from zero does not cancel the digits of the variance; parts are merged pairwise (Chan, Golub &
 // LeVeque 1979) and in double precision. What a part is depends on the shape alone.
 #pragma once
-#include "simd.h"
+#include "parallel.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
@@ -86,6 +86,26 @@ private:
     const float* pivot_;
     int64_t columns_, pixels_;
 };
+
+// visit(channel, mean, sum of squares) for every channel: all parts, merged in order.
+template <class Visit>
+PYNET_INLINE void merge_parts(const Context& context, const float* parts, int64_t count, int64_t C, Visit visit) {
+    constexpr int64_t kAtOnce = 16, kSerial = 16384;
+    const Context merging = {count * C < kSerial ? 1 : context.threads, nullptr};
+    parallel_for(merging, ceil_div(C, kAtOnce), [&](int64_t chunk, int) {
+        const int64_t first = chunk * kAtOnce, channels = minimum(kAtOnce, C - first);
+        double mean[kAtOnce] = {}, squares[kAtOnce] = {}, seen = 0.0;
+        for (int64_t part = 0; part < count; ++part) {
+            const float* from = parts + part * part_size(C);
+            const double pixels = static_cast<double>(from[2 * C]);
+            for (int64_t c = 0; c < channels; ++c)
+                merge(seen, pixels, static_cast<double>(from[first + c]), static_cast<double>(from[C + first + c]),
+                      mean[c], squares[c]);
+            seen += pixels;
+        }
+        for (int64_t c = 0; c < channels; ++c) visit(first + c, mean[c], squares[c]);
+    });
+}
 
 }  // namespace PYNET_LEVEL
 }  // namespace pynet
