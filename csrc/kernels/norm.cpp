@@ -2,8 +2,9 @@
 // act((x - mean) / sqrt(var + eps) * weight + bias + residual). The gradients are in norm_backward.cpp.
 //
 // Layout: x (rows, C), rows = N * H * W, read as batch_norm.h says.
-// Statistics: of short runs of rows, merged in order (statistics.h): accurate for any mean, one read of memory.
-// Threads: fixed runs or blocks of wide rows.
+// Statistics: mean and sum of squared differences of short runs of rows, two passes while they lie in L1,
+// merged pairwise (Chan, Golub & LeVeque 1979): accurate for any mean, one read of memory.
+// Threads: fixed blocks of wide rows; partial results are merged in block order, in double precision.
 // Aliasing: none allowed. Workspace: batch_norm_workspace() bytes.
 // Source: Ioffe & Szegedy 2015.
 #include "activation.h"
@@ -15,14 +16,36 @@ namespace pynet {
 namespace PYNET_LEVEL {
 namespace {
 
-// Wide rows of a part of the statistics.
-PYNET_INLINE int64_t part_rows(const Wide& w) { return maximum(8, 16384 / maximum(1, w.columns)); }
-
-// Bytes of the statistics of all parts, and of those of the columns of a wide row.
-size_t statistics_workspace(const Wide& w) {
-    const int64_t parts = ceil_div(w.rows, part_rows(w));
-    return static_cast<size_t>(w.columns) * 2 * sizeof(double) +
-           static_cast<size_t>(parts * part_size(w.columns)) * sizeof(float);
+// Merges rows [r0, r1) of x into (mean, squares) of `before` rows.
+void merge_run(const float* x, int64_t columns, int64_t r0, int64_t r1, int64_t before, float* mean, float* squares) {
+    const float count = static_cast<float>(r1 - r0), all = static_cast<float>(before + r1 - r0);
+    const float share = count / all, weight = static_cast<float>(before) * share, scale = 1.0f / count;
+    for_channels(columns, [&](int64_t c, auto vectors, int32_t repeated) {
+        constexpr int NV = decltype(vectors)::value;
+        vfloat sum[NV] = {}, square[NV] = {}, m[NV];
+        for (int64_t r = r0; r < r1; ++r) {
+            PYNET_UNROLL
+            for (int j = 0; j < NV; ++j) sum[j] += load(x + r * columns + c + j * kLanes);
+        }
+        PYNET_UNROLL
+        for (int j = 0; j < NV; ++j) m[j] = sum[j] * scale;
+        for (int64_t r = r0; r < r1; ++r) {
+            PYNET_UNROLL
+            for (int j = 0; j < NV; ++j) {
+                const vfloat d = load(x + r * columns + c + j * kLanes) - m[j];
+                square[j] += d * d;
+            }
+        }
+        PYNET_UNROLL
+        for (int j = 0; j < NV; ++j) {
+            float* to_mean = mean + c + j * kLanes;
+            float* to_squares = squares + c + j * kLanes;
+            const vfloat old = load(to_mean), old_squares = load(to_squares), delta = m[j] - old;
+            update(to_mean, before ? old + delta * share : m[j], old, repeated);
+            update(to_squares, before ? old_squares + square[j] + delta * delta * weight : square[j], old_squares,
+                   repeated);
+        }
+    });
 }
 
 template <Activation kActivation, bool kResidual>
@@ -66,28 +89,32 @@ void forward(const Context& context, const BatchNorm& b, const Wide& w, const fl
 
 size_t batch_norm_workspace(int64_t rows, int64_t C) {
     const Wide w = wide_of(rows, C);
-    const size_t passes =
-        static_cast<size_t>(w.columns) *
-        (2 * sizeof(double) + static_cast<size_t>(2 * (w.blocks + 1) + 2 * w.blocks + kCoefficients) * sizeof(float));
-    const size_t statistics = statistics_workspace(w);
-    return statistics > passes ? statistics : passes;
+    return static_cast<size_t>(w.columns) *
+           (2 * sizeof(double) +
+            static_cast<size_t>(2 * (w.blocks + 1) + 2 * w.blocks + kCoefficients) * sizeof(float));
 }
 
 void batch_norm_statistics(const Context& context, int64_t rows, int64_t C, const float* x, float* mean, float* var) {
     const Wide w = wide_of(rows, C);
-    const int64_t each = part_rows(w), count = ceil_div(w.rows, each);
-    double* total = reinterpret_cast<double*>(context.workspace);
-    double* squares = total + w.columns;
-    float* parts = reinterpret_cast<float*>(squares + w.columns);
-    parallel_for(context, count, [&](int64_t index, int) {
-        const float* first = x + index * each * w.columns;
-        Part part(parts, index, w.columns, 0, w.columns, first);
-        part.add_run(first, w.columns, minimum(each, w.rows - index * each));
-        part.finish();
+    const Workspace space(context, w);
+    parallel_for(context, w.blocks, [&](int64_t block, int) {
+        const int64_t start = block_start(w, block), end = block_start(w, block + 1);
+        for (int64_t r = start; r < end; r += kRun)
+            merge_run(x, w.columns, r, minimum(end, r + kRun), r - start, space.partial[0] + block * w.columns,
+                      space.partial[1] + block * w.columns);
     });
-    merge_parts(context, parts, count, w.columns, [&](int64_t c, double of_parts, double squares_of_parts) {
-        total[c] = of_parts, squares[c] = squares_of_parts;
-    });
+    double* total = space.total[0];
+    double* squares = space.total[1];
+    for (int64_t c = 0; c < w.columns; ++c) total[c] = squares[c] = 0.0;
+    for (int64_t block = 0; w.rows > 0 && block < w.blocks; ++block) {
+        const double before = static_cast<double>(block_start(w, block));
+        const double count = static_cast<double>(block_start(w, block + 1)) - before;
+        const float* block_mean = space.partial[0] + block * w.columns;
+        const float* block_squares = space.partial[1] + block * w.columns;
+        for (int64_t c = 0; c < w.columns; ++c)
+            merge(before, count, static_cast<double>(block_mean[c]), static_cast<double>(block_squares[c]), total[c],
+                  squares[c]);
+    }
     const double wide_rows = static_cast<double>(w.rows);
     for (int64_t c = 0; c < C; ++c) {
         double seen = wide_rows, m = total[c], s = squares[c];

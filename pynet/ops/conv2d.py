@@ -121,8 +121,8 @@ CONV2D = Operation("conv2d", _forward, _backward, absorb=_absorb)
 
 
 def statistics_of(x: Tensor) -> tuple[Array, Array] | None:
-    """Runs a convolution that waits, and takes the mean and the biased variance of each of its channels while its
-    output is in cache. None where `x` is something else.
+    """Runs a convolution that waits, and takes mean and biased variance of each of its channels while they
+    are in cache. None where `x` is something else.
     """
     waiting = x._pending
     if waiting is None or waiting.operation is not CONV2D:

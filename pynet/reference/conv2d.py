@@ -102,8 +102,8 @@ def conv2d_forward_statistics(
     alpha: float,
     algorithm: str,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return `conv2d_forward` of the same arguments, and mean (F,) and biased variance (F,) of its channels: what
-    a batch norm asks for next. Kernels take them while the values are in cache.
+    """Return `conv2d_forward` of the same arguments, and mean (F,) and biased variance (F,) of its channels:
+    what a batch norm asks for next. Kernels take them while the values are in cache.
     """
     out = conv2d_forward(x, weight, bias, stride, padding, dilation, groups, activation, alpha, algorithm)
     return out, *batch_norm_statistics(out)

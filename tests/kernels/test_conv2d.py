@@ -156,7 +156,7 @@ def test_statistics(isa, same_bits, case, algorithm):
         assert_statistics(found)
 
 
-# Of a Winograd tile's edge, of a chunk, of a first layer's maps, of a stride, of a plain product, of many channels
+# Edges of Winograd tiles, a first layer, a stride, a plain product, many channels
 STATISTICS = [
     ConvCase(5, 16, 17, 19, 24, 3, 3, padding=(1, 1)),
     ConvCase(3, 3, 40, 37, 20, 3, 3, padding=(1, 1)),
@@ -175,7 +175,7 @@ def test_statistics_far_from_zero(isa, case, algorithm):
     x[0, :, 0, 0] += 10
     found = with_statistics(case, x, w, b + 1000, algorithm)
     if found is not None:
-        assert_statistics(found, 5e-5)
+        assert_statistics(found, 1e-4)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
