@@ -10,6 +10,7 @@
 #include "activation.h"
 #include "batch_norm.h"
 #include "parallel.h"
+#include "statistics.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
@@ -47,18 +48,11 @@ void merge_run(const float* x, int64_t columns, int64_t r0, int64_t r1, int64_t 
     });
 }
 
-// Merges another mean and sum of squares, of `count` values, into (mean, squares) of `before` values.
-PYNET_INLINE void merge(double before, double count, double other_mean, double other_squares, double& mean,
-                        double& squares) {
-    const double share = count / (before + count), delta = other_mean - mean;
-    mean += delta * share;
-    squares += other_squares + delta * delta * before * share;
-}
-
 template <Activation kActivation, bool kResidual>
 void forward(const Context& context, const BatchNorm& b, const Wide& w, const float* mean, const float* scale,
              const float* bias, float* out) {
-    parallel_for(context, w.blocks, [&](int64_t block, int) {
+    parallel_for(context, w.blocks, [&](int64_t chunk, int) {
+        const int64_t block = w.blocks - 1 - chunk;  // the caches hold the end of what was made last
         const int64_t end = block_start(w, block + 1);
         for (int64_t run = block_start(w, block); run < end; run += w.at_once) {
             const int64_t run_end = minimum(end, run + w.at_once);

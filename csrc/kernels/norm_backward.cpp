@@ -134,7 +134,8 @@ void backward_sums(const Context& context, const BatchNorm& b, const BatchNormGr
 template <Activation kActivation, bool kFromX, bool kTraining>
 void backward_apply(const Context& context, const BatchNorm& b, const BatchNormGradients& g, const Wide& w,
                     const Coefficients& k) {
-    parallel_for(context, w.blocks, [&](int64_t block, int) {
+    parallel_for(context, w.blocks, [&](int64_t chunk, int) {
+        const int64_t block = w.blocks - 1 - chunk;  // the caches hold what the sums have read last
         const int64_t end = block_start(w, block + 1);
         for (int64_t run = block_start(w, block); run < end; run += w.at_once) {
             const int64_t run_end = minimum(end, run + w.at_once);

@@ -106,6 +106,123 @@ def test_fused_float32_has_the_bits_of_the_parts(make):
     np.testing.assert_array_equal(function(), expected)
 
 
+# --- statistics from the convolution before it ---------------------------------------------------------
+
+
+class Net(pynet.nn.Module):
+    """As a user writes it; float32."""
+
+    def __init__(self):
+        super().__init__()
+        pynet.manual_seed(0)
+        self.conv1 = pynet.nn.Conv2d(5, 16, 3, padding=1, bias=False)
+        self.bn1 = pynet.nn.BatchNorm2d(16)
+        self.conv2 = pynet.nn.Conv2d(16, 8, 3, stride=2)
+        self.bn2 = pynet.nn.BatchNorm2d(8, momentum=None)
+
+    def forward(self, x):
+        return ops.tanh(self.bn2(self.conv2(ops.relu(self.bn1(self.conv1(x))))))
+
+
+def kernels(run):
+    with pynet.profile() as p:
+        run()
+    return [r.name for r in p.records if "conv2d_forward" in r.name or "statistics" in r.name]
+
+
+def images(make):
+    return make(6, 5, 14, 13, dtype=np.float32, requires_grad=False) * 3.0
+
+
+def test_convolutions_deliver_statistics_in_a_forward_that_a_user_wrote(make):
+    x, net, apart = images(make), Net(), Net()
+    assert kernels(lambda: net(x).array) == ["conv2d_forward_statistics"] * 2
+    with pynet.autograd.unfused():
+        plain = ["conv2d_forward", "batch_norm_statistics"]
+        assert kernels(lambda: apart(x).array) == plain * 2
+    for (name, a), b in zip(net.state_dict().items(), apart.state_dict().values(), strict=True):
+        np.testing.assert_allclose(a.array, b.array, rtol=1e-5, atol=1e-6, err_msg=name)
+    assert net.bn2.num_batches_tracked.item() == 1
+    weights, gradients = (
+        pynet.tensor(np.cos(np.arange(6 * 8 * 36)).reshape(6, 8, 6, 6).astype(np.float32)),
+        [],
+    )
+    for model, mode in ((net, pynet.enable_grad()), (apart, pynet.autograd.unfused())):
+        with mode:
+            out = model(x)
+            (out * weights).sum().backward()
+        gradients.append([out.array, *(p.grad.array for p in model.parameters())])
+    for a, b in zip(*gradients, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * max(abs(b).max(), 0.01))
+    assert kernels(lambda: net.eval()(x).array) == ["conv2d_forward"] * 2
+
+
+def test_statistics_of_a_convolution_that_somebody_else_wants_too(make):
+    x, net = images(make), Net()
+    norm = lambda y: ops.batch_norm(y, training=True)  # noqa: E731
+    expected = net.conv1(x).array
+
+    def held():
+        y = net.conv1(x)
+        out = norm(y)
+        assert y.grad_fn is out.grad_fn.next_functions[0] and y.grad_fn.name == "conv2d"
+        np.testing.assert_array_equal(y.array, expected)
+
+    def read_before():
+        y = net.conv1(x)
+        y.array  # noqa: B018
+        norm(y).array  # noqa: B018
+
+    def activated():
+        norm(ops.relu(net.conv1(x))).array  # noqa: B018
+
+    def activated_apart():
+        y = net.conv1(x)
+        norm(ops.relu(y)).array  # noqa: B018
+
+    def twice():
+        y = net.conv1(x)
+        first, second = norm(y), norm(y)  # statistics with the output, and in a pass of their own
+        np.testing.assert_allclose(first.array, second.array, rtol=1e-5, atol=1e-5)
+
+    twice()
+    assert kernels(held) == ["conv2d_forward_statistics"]
+    assert kernels(read_before) == ["conv2d_forward", "batch_norm_statistics"]
+    assert kernels(activated) == ["conv2d_forward_statistics"]
+    assert kernels(activated_apart) == ["conv2d_forward", "batch_norm_statistics"]
+    assert kernels(
+        lambda: ops.batch_norm(net.conv1(x), np.zeros(16, np.float32), np.ones(16, np.float32))
+    ) == ["conv2d_forward"]
+
+
+def test_who_listens_hears_convolution_and_norm(make):
+    x, heard = images(make), []
+    with pynet.autograd.listen(lambda name, attributes, inputs, outputs: heard.append((name, attributes))):
+        Net()(x)
+    assert [name for name, _ in heard] == ["conv2d", "batch_norm", "relu", "conv2d", "batch_norm", "tanh"]
+    out = ops.batch_norm(Net().conv1(x), training=True)
+    assert out.grad_fn.next_functions[0].attributes == heard[0][1]
+
+
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_gradients_through_a_convolution(activation, make):
+    x, w, b, scale = make(2, 2, 5, 4), make(3, 2, 3, 3), make(3), make(3)
+
+    def function(x, w, b, scale):
+        y = ops.conv2d(x * 1.0, w, b, padding=1, activation=activation)
+        return ops.sigmoid(ops.batch_norm(y, None, None, scale, None, training=True))
+
+    assert gradcheck(function, (x, w, b, scale))
+
+
+def test_one_value_a_channel_of_a_convolution():
+    x, w = pynet.zeros(1, 2, 3, 3) * 1.0, pynet.zeros(4, 2, 3, 3)
+    with pytest.raises(ValueError, match=r"more than one value a channel, got x of shape \(1, 4, 1, 1\)"):
+        ops.batch_norm(ops.conv2d(x, w), training=True)
+    empty = ops.batch_norm(ops.conv2d(x[:0] * 1.0, w), training=True)
+    assert empty.shape == (0, 4, 1, 1)
+
+
 def test_batch_zero(make):
     weight, bias = make(3), make(3)
     mean, var = np.zeros(3), np.ones(3)
