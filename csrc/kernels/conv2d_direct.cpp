@@ -329,15 +329,6 @@ void pack_weights(const Context& context, const Conv2d& c, const Gather& g, cons
     });
 }
 
-// Of what a panel has written to these pixels: part number `part`.
-void take_statistics(const Conv2d& c, const Panel& p, float* const* pixel, int64_t count, int64_t part) {
-    Part statistics(c.parts, part, c.shape.F, p.to, p.columns, pixel[0]);
-    int64_t i = 0;
-    for (; i + 8 <= count; i += 8) statistics.add<8>([=](int k) { return pixel[i + k] + p.to; });
-    for (; i < count; ++i) statistics.add<1>([=](int) { return pixel[i] + p.to; });
-    statistics.finish();
-}
-
 // How many blocks of tiles a phase has at most.
 int64_t tile_blocks_of(const Gather& g, const Blocks& b) {
     const int64_t pixels = g.N * ceil_div(g.DH, g.phases_h) * ceil_div(g.DW, g.phases_w);
@@ -414,7 +405,7 @@ void run_gather(const Context& context, const Conv2d& c) {
                     for (int64_t r = 0; r < rows; ++r)
                         store_edge(edge + r * p.width, p.width, destination[r] + p.to, 0, 1, p.columns);
             }
-            if (c.parts) take_statistics(c, p, table.destination, q1 - q0, block);
+            if (c.parts) take_part(c.parts, block, g.DC, p.to, p.columns, table.destination, q1 - q0);
         }
     });
 }

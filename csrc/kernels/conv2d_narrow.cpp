@@ -9,7 +9,6 @@
 #include "conv2d.h"
 #include "kernels.h"
 #include "parallel.h"
-#include "statistics.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
@@ -159,9 +158,6 @@ Layout layout_of(const Conv2d& c, const Planes& p, int threads) {
     return l;
 }
 
-// Output rows of a part of the statistics: few enough for L1.
-PYNET_INLINE int64_t rows_of_part(const Conv2dShape& s) { return maximum(1, 4096 / (s.OW() * s.F)); }
-
 void run_forward(const Context& context, const Conv2d& c) {
     const Conv2dShape& s = c.shape;
     const Planes p = planes_of(s);
@@ -170,7 +166,6 @@ void run_forward(const Context& context, const Conv2d& c) {
     int64_t* offset = reinterpret_cast<int64_t*>(base + l.offsets);
     tap_offsets(s, p, offset);
     const int64_t blocks = ceil_div(s.F, kOutputs), OH = s.OH(), OW = s.OW();
-    const int64_t part_rows = rows_of_part(s), parts_of_image = ceil_div(OH, part_rows);
     for (int64_t block = 0; block < blocks; ++block)
         for (int64_t f = 0; f < kOutputs; ++f) {
             const int64_t at = block * kOutputs + f;
@@ -194,13 +189,6 @@ void run_forward(const Context& context, const Conv2d& c) {
             float* out = c.out + (n * OH + oh) * OW * s.F;
             for (int64_t f = 0; f < s.F; f += kLanes)
                 to_pixels(transposed + f * p.columns, p.columns, OW, minimum(kLanes, s.F - f), out + f, s.F);
-            if (c.parts && ((oh + 1) % part_rows == 0 || oh + 1 == OH)) {
-                const int64_t part = oh / part_rows, first = part * part_rows;
-                const float* pixels = c.out + (n * OH + first) * OW * s.F;
-                Part statistics(c.parts, n * parts_of_image + part, s.F, 0, s.F, pixels);
-                statistics.add_run(pixels, s.F, (oh + 1 - first) * OW);
-                statistics.finish();
-            }
         }
     });
 }
@@ -310,11 +298,9 @@ void run(const Context& context, const Conv2d& c) {
         run_weight(context, c);
 }
 
-int64_t parts(const Conv2d& c) { return c.shape.N * ceil_div(c.shape.OH(), rows_of_part(c.shape)); }
-
 }  // namespace
 
-const ConvAlgorithm kConvNarrow = {"narrow", can, prefer, workspace, run, false, nullptr, nullptr, parts};
+const ConvAlgorithm kConvNarrow = {"narrow", can, prefer, workspace, run};
 
 }  // namespace PYNET_LEVEL
 }  // namespace pynet

@@ -45,13 +45,6 @@ public:
         pixels_ += kPixels;
     }
 
-    // Adds neighbours, `step` floats apart.
-    PYNET_INLINE void add_run(const float* pixel, int64_t step, int64_t pixels) {
-        int64_t i = 0;
-        for (; i + 8 <= pixels; i += 8) add<8>([=](int k) { return pixel + (i + k) * step; });
-        for (; i < pixels; ++i) add<1>([=](int) { return pixel + i * step; });
-    }
-
     // After the last pixel.
     PYNET_INLINE void finish() const {
         const float n = static_cast<float>(pixels_), share = 1.0f / n;
@@ -86,6 +79,16 @@ private:
     const float* pivot_;
     int64_t columns_, pixels_;
 };
+
+// Part number `index` of channels [first, first + columns), from a table of where channel 0 of each pixel lies.
+PYNET_INLINE void take_part(float* parts, int64_t index, int64_t C, int64_t first, int64_t columns, float* const* pixel,
+                            int64_t pixels) {
+    Part part(parts, index, C, first, columns, pixel[0]);
+    int64_t i = 0;
+    for (; i + 8 <= pixels; i += 8) part.add<8>([=](int k) { return pixel[i + k] + first; });
+    for (; i < pixels; ++i) part.add<1>([=](int) { return pixel[i] + first; });
+    part.finish();
+}
 
 // visit(channel, mean, sum of squares) for every channel: all parts, merged in order.
 template <class Visit>
