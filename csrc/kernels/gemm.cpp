@@ -4,9 +4,9 @@
 // Structure (Goto & van de Geijn 2008, BLIS): C is cut into tiles of rows, as equal as can be, and panels of kPanel
 // columns; a chunk is a block of both and runs K in blocks of about kBlockK. Panels of B are packed: by the chunk that
 // uses them, ahead of all chunks where several do, or long before by gemm_pack; they are read where they lie when few
-// rows use them or they are all of B. Rows of A are read where they lie, unless they would evict each other and are used
-// often: then all are packed ahead. A product with few tiles and long K (weight gradients) is also split along K into
-// partial results, added in order. Matrix times vector is a matter of dot products (gemm_dot.cpp).
+// rows use them or they are nearly all of B. Rows of A are read where they lie, unless they would evict each other and
+// are used often: then all are packed ahead. A product with few tiles and long K (weight gradients) is also split along
+// K into partial results, added in order. Matrix times vector is a matter of dot products (gemm_dot.cpp).
 // Threads: chunks, split and order of sums depend on the shape alone. Aliasing: C must not overlap A or B.
 // Workspace: gemm_workspace() bytes.
 #include "gemm.h"
@@ -23,6 +23,7 @@ constexpr int64_t kChunkRows = 128;             // a block of A, kBlockK wide, t
 constexpr int64_t kChunkProducts = 128 * 1024;  // smaller chunks cost more in hand-outs than they balance
 constexpr int64_t kEnoughChunks = 24, kEnoughPanels = 8;
 constexpr int64_t kSplitK = 512;      // least length of K that is worth a partial result
+constexpr int64_t kOften = 192;       // columns of C from which packing A repays
 constexpr int64_t kPackedAtOnce = 8;  // tiles of A
 
 struct Plan {
@@ -44,9 +45,9 @@ Plan plan_of(const Gemm& g) {
     // Rows of B some cache lines apart would evict each other while a panel waits for the next rows of A.
     const bool read_in_place = !g.packed_b && g.b_col == 1 && (g.M <= kTileRows || g.b_row <= 2 * kPanel);
     p.packed_from = read_in_place ? g.N / kPanel : 0;
-    // Likewise rows of A that lie 4 KiB apart, or all of A where its columns are contiguous: packed where several
-    // panels use them.
-    const bool scattered = g.a_row == 1 ? p.all_panels >= 6 : g.a_row % 1024 == 0 && p.all_panels >= 16;
+    // Likewise rows of A that lie 4 KiB apart, or all of A where its columns are contiguous: packed where many columns
+    // of C use them.
+    const bool scattered = g.N >= kOften && (g.a_row == 1 || g.a_row % 1024 == 0);
     p.pack_a = (g.a_row != 1 && g.a_col != 1) || (scattered && g.K >= 32 && g.M > kTileRows);
     // A chunk may take all rows and pack the panels it uses, which spares the region for packing alone; where there is
     // but one panel, some chunks may pack it each.
@@ -100,7 +101,7 @@ Layout layout_of(const Gemm& g, const Plan& p, int threads) {
     Layout l;
     l.packed_a = 0;
     l.packed_b = p.pack_a ? round_up(p.all_tiles * kTileRows * g.K, 16) : 0;
-    l.partials = l.packed_b + (p.packs_ahead ? (p.all_panels - p.packed_from) * kPanel * g.K : 0);
+    l.partials = l.packed_b + (p.packs_ahead ? round_up((p.all_panels - p.packed_from) * kPanel * g.K, 16) : 0);
     l.per_thread = l.partials + (p.splits > 1 ? round_up(p.splits * partial_floats(g), 16) : 0);
     l.panel = kTileRows * kPanel;
     l.thread_floats = l.panel + (p.packs_ahead || g.packed_b ? 0 : kPanel * p.block_k);
