@@ -21,7 +21,7 @@ namespace {
 constexpr int64_t kBlockK = 384;                // longer blocks gain nothing, shorter ones pay for their tiles' stores
 constexpr int64_t kChunkRows = 128;             // a block of A, kBlockK wide, that stays in the second-level cache
 constexpr int64_t kChunkProducts = 128 * 1024;  // smaller chunks cost more in hand-outs than they balance
-constexpr int64_t kEnoughChunks = 24, kEnoughPanels = 8;
+constexpr int64_t kEnoughChunks = 16, kEnoughPanels = 8;
 constexpr int64_t kSplitK = 512;      // least length of K that is worth a partial result
 constexpr int64_t kOften = 192;       // columns of C from which packing A repays
 constexpr int64_t kPackedAtOnce = 8;  // tiles of A
@@ -48,11 +48,11 @@ Plan plan_of(const Gemm& g) {
     // Where its columns are contiguous, all of A lies so: packed where many columns of C use it.
     const bool scattered = g.a_row == 1 && g.N >= kOften && g.K >= 32 && g.M > kTileRows;
     p.pack_a = scattered || (g.a_row != 1 && g.a_col != 1);
-    // A chunk may take all rows and pack the panels it uses, which spares the region for packing alone; where there is
-    // but one panel, some chunks may pack it each.
+    // Chunks may pack the panels they use, which spares the region for packing alone: they take all rows or, where
+    // there is but one panel, a good part of them.
     const bool packs_b = !g.packed_b && p.packed_from < p.all_panels;
-    const bool whole_rows = packs_b && !p.pack_a && g.M <= kChunkRows &&
-                            (p.all_panels >= kEnoughPanels || g.M * g.N * g.K <= kEnoughPanels * kChunkProducts);
+    const bool packs_own = packs_b && !p.pack_a && g.M <= kChunkRows &&
+                           (p.all_panels >= kEnoughPanels || g.M * g.N * g.K <= kEnoughPanels * kChunkProducts);
     // A small product over a long K is cut along K first: both operands are then read once.
     p.splits =
         g.M * g.N <= 256 * 256 && g.K >= 8 * maximum(g.M, g.N) ? maximum(1, minimum(kEnoughChunks, g.K / kSplitK)) : 1;
@@ -64,9 +64,9 @@ Plan plan_of(const Gemm& g) {
         if (p.row_blocks * p.panel_blocks * p.splits >= kEnoughChunks) break;
         const int64_t rows = p.tiles * kTileRows, columns = p.panels * kPanel;
         if (minimum(g.M, rows) * columns * (g.K / p.splits) <= kChunkProducts) break;
-        if (p.panels > 1 && (whole_rows || p.tiles < 4 || columns >= rows))
+        if (p.panels > 1 && (packs_own || p.tiles < 4 || columns >= rows))
             p.panel_blocks *= 2;
-        else if (p.tiles > 1 && (!whole_rows || (p.all_panels == 1 && p.tiles >= kPackedAtOnce)))
+        else if (p.tiles > 1 && (!packs_own || (p.all_panels == 1 && p.tiles >= 8)))
             p.row_blocks *= 2;
         else
             break;
@@ -75,7 +75,7 @@ Plan plan_of(const Gemm& g) {
     p.panel_blocks = ceil_div(p.all_panels, p.panels);
     p.split_k = maximum(8, round_up(ceil_div(g.K, p.splits), 8));
     p.splits = maximum(1, ceil_div(g.K, p.split_k));
-    p.packs_ahead = packs_b && !whole_rows && (p.row_blocks > 1 || p.pack_a);
+    p.packs_ahead = packs_b && !packs_own && (p.row_blocks > 1 || p.pack_a);
     // Blocks of K of equal length: a short last one would pay for its tiles' loads and stores.
     const int64_t k_blocks = maximum(1, (p.split_k + kBlockK / 2) / kBlockK);
     p.block_k = round_up(ceil_div(p.split_k, k_blocks), 8);
