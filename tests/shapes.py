@@ -102,6 +102,8 @@ GEMM_CASES = [  # M, N, K
     (3, 1030, 300),  # a few rows: B is read where it lies
     (20, 1030, 300),  # more: each chunk packs its panels of B
     (20, 40, 512),  # rows of A a power of two apart
+    (40, 200, 50),  # columns of A are packed where they are contiguous
+    (128, 10, 130),  # one panel, which each chunk of rows packs
     (1, 300, 1000),  # a few rows or columns: dot products where both lie along K
     (2, 300, 77),
     (3, 45, 130),

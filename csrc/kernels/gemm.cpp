@@ -4,9 +4,9 @@
 // Structure (Goto & van de Geijn 2008, BLIS): C is cut into tiles of rows, as equal as can be, and panels of kPanel
 // columns; a chunk is a block of both and runs K in blocks of about kBlockK. Panels of B are packed: by the chunk that
 // uses them, ahead of all chunks where several do, or long before by gemm_pack; they are read where they lie when few
-// rows use them or they are all of B. Rows of A are read where they lie, unless they would evict each other and are used
-// often: then all are packed ahead. A product with few tiles and long K (weight gradients) is also split along K into
-// partial results, added in order. Matrix times vector is a matter of dot products (gemm_dot.cpp).
+// rows use them or they are nearly all of B. Rows of A are read where they lie; where its columns are contiguous and
+// are used often, or neither are, all of A is packed ahead. A product with few tiles and long K (weight gradients) is
+// also split along K into partial results, added in order. Products with a vector are dot products (gemm_dot.cpp).
 // Threads: chunks, split and order of sums depend on the shape alone. Aliasing: C must not overlap A or B.
 // Workspace: gemm_workspace() bytes.
 #include "gemm.h"
@@ -21,8 +21,9 @@ namespace {
 constexpr int64_t kBlockK = 384;                // longer blocks gain nothing, shorter ones pay for their tiles' stores
 constexpr int64_t kChunkRows = 128;             // a block of A, kBlockK wide, that stays in the second-level cache
 constexpr int64_t kChunkProducts = 128 * 1024;  // smaller chunks cost more in hand-outs than they balance
-constexpr int64_t kEnoughChunks = 24, kEnoughPanels = 8;
+constexpr int64_t kEnoughChunks = 16, kEnoughPanels = 8;
 constexpr int64_t kSplitK = 512;      // least length of K that is worth a partial result
+constexpr int64_t kOften = 192;       // columns of C from which packing A repays
 constexpr int64_t kPackedAtOnce = 8;  // tiles of A
 
 struct Plan {
@@ -44,15 +45,14 @@ Plan plan_of(const Gemm& g) {
     // Rows of B some cache lines apart would evict each other while a panel waits for the next rows of A.
     const bool read_in_place = !g.packed_b && g.b_col == 1 && (g.M <= kTileRows || g.b_row <= 2 * kPanel);
     p.packed_from = read_in_place ? g.N / kPanel : 0;
-    // Likewise rows of A that lie 4 KiB apart, or all of A where its columns are contiguous: packed where several
-    // panels use them.
-    const bool scattered = g.a_row == 1 ? p.all_panels >= 6 : g.a_row % 1024 == 0 && p.all_panels >= 16;
-    p.pack_a = (g.a_row != 1 && g.a_col != 1) || (scattered && g.K >= 32 && g.M > kTileRows);
-    // A chunk may take all rows and pack the panels it uses, which spares the region for packing alone; where there is
-    // but one panel, some chunks may pack it each.
+    // Where its columns are contiguous, all of A lies so: packed where many columns of C use it.
+    const bool scattered = g.a_row == 1 && g.N >= kOften && g.K >= 32 && g.M > kTileRows;
+    p.pack_a = scattered || (g.a_row != 1 && g.a_col != 1);
+    // Chunks may pack the panels they use, which spares the region for packing alone: they take all rows or, where
+    // there is but one panel, a good part of them.
     const bool packs_b = !g.packed_b && p.packed_from < p.all_panels;
-    const bool whole_rows = packs_b && !p.pack_a && g.M <= kChunkRows &&
-                            (p.all_panels >= kEnoughPanels || g.M * g.N * g.K <= kEnoughPanels * kChunkProducts);
+    const bool packs_own = packs_b && !p.pack_a && g.M <= kChunkRows &&
+                           (p.all_panels >= kEnoughPanels || g.M * g.N * g.K <= kEnoughPanels * kChunkProducts);
     // A small product over a long K is cut along K first: both operands are then read once.
     p.splits =
         g.M * g.N <= 256 * 256 && g.K >= 8 * maximum(g.M, g.N) ? maximum(1, minimum(kEnoughChunks, g.K / kSplitK)) : 1;
@@ -64,9 +64,9 @@ Plan plan_of(const Gemm& g) {
         if (p.row_blocks * p.panel_blocks * p.splits >= kEnoughChunks) break;
         const int64_t rows = p.tiles * kTileRows, columns = p.panels * kPanel;
         if (minimum(g.M, rows) * columns * (g.K / p.splits) <= kChunkProducts) break;
-        if (p.panels > 1 && (whole_rows || p.tiles < 4 || columns >= rows))
+        if (p.panels > 1 && (packs_own || p.tiles < 4 || columns >= rows))
             p.panel_blocks *= 2;
-        else if (p.tiles > 1 && (!whole_rows || (p.all_panels == 1 && p.tiles >= kPackedAtOnce)))
+        else if (p.tiles > 1 && (!packs_own || (p.all_panels == 1 && p.tiles >= 8)))
             p.row_blocks *= 2;
         else
             break;
@@ -75,7 +75,7 @@ Plan plan_of(const Gemm& g) {
     p.panel_blocks = ceil_div(p.all_panels, p.panels);
     p.split_k = maximum(8, round_up(ceil_div(g.K, p.splits), 8));
     p.splits = maximum(1, ceil_div(g.K, p.split_k));
-    p.packs_ahead = packs_b && !whole_rows && (p.row_blocks > 1 || p.pack_a);
+    p.packs_ahead = packs_b && !packs_own && (p.row_blocks > 1 || p.pack_a);
     // Blocks of K of equal length: a short last one would pay for its tiles' loads and stores.
     const int64_t k_blocks = maximum(1, (p.split_k + kBlockK / 2) / kBlockK);
     p.block_k = round_up(ceil_div(p.split_k, k_blocks), 8);
@@ -100,7 +100,7 @@ Layout layout_of(const Gemm& g, const Plan& p, int threads) {
     Layout l;
     l.packed_a = 0;
     l.packed_b = p.pack_a ? round_up(p.all_tiles * kTileRows * g.K, 16) : 0;
-    l.partials = l.packed_b + (p.packs_ahead ? (p.all_panels - p.packed_from) * kPanel * g.K : 0);
+    l.partials = l.packed_b + (p.packs_ahead ? round_up((p.all_panels - p.packed_from) * kPanel * g.K, 16) : 0);
     l.per_thread = l.partials + (p.splits > 1 ? round_up(p.splits * partial_floats(g), 16) : 0);
     l.panel = kTileRows * kPanel;
     l.thread_floats = l.panel + (p.packs_ahead || g.packed_b ? 0 : kPanel * p.block_k);
@@ -108,58 +108,16 @@ Layout layout_of(const Gemm& g, const Plan& p, int threads) {
     return l;
 }
 
-typedef float vfloat4 __attribute__((vector_size(16)));
-typedef float vfloat4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
-typedef int32_t vint4 __attribute__((vector_size(16)));
-
-PYNET_INLINE vfloat4 shuffle4(vfloat4 a, vfloat4 b, vint4 lanes) {
-#ifdef __clang__
-    vfloat4 out;
-    for (int i = 0; i < 4; ++i) out[i] = lanes[i] < 4 ? a[lanes[i]] : b[lanes[i] - 4];
-    return out;
-#else
-    return __builtin_shuffle(a, b, lanes);
-#endif
-}
-
-// Four floats of each of four rows, transposed.
-PYNET_INLINE void transpose4(const float* from, int64_t from_row, float* to, int64_t to_row) {
-    vfloat4 row[4];
-    PYNET_UNROLL
-    for (int i = 0; i < 4; ++i) row[i] = *reinterpret_cast<const vfloat4_unaligned*>(from + i * from_row);
-    const vfloat4 low01 = shuffle4(row[0], row[1], vint4{0, 4, 1, 5}),
-                  high01 = shuffle4(row[0], row[1], vint4{2, 6, 3, 7});
-    const vfloat4 low23 = shuffle4(row[2], row[3], vint4{0, 4, 1, 5}),
-                  high23 = shuffle4(row[2], row[3], vint4{2, 6, 3, 7});
-    const vfloat4 column[4] = {shuffle4(low01, low23, vint4{0, 1, 4, 5}), shuffle4(low01, low23, vint4{2, 3, 6, 7}),
-                               shuffle4(high01, high23, vint4{0, 1, 4, 5}),
-                               shuffle4(high01, high23, vint4{2, 3, 6, 7})};
-    PYNET_UNROLL
-    for (int i = 0; i < 4; ++i) *reinterpret_cast<vfloat4_unaligned*>(to + i * to_row) = column[i];
-}
-
 // kTileRows rows of A (fewer: zero rows), K columns from `a`, into dst[k * kTileRows + i].
 void pack_sliver(const float* a, int64_t a_row, int64_t a_col, int64_t K, int64_t rows, float* dst) {
-    int64_t k = 0;
     if (a_row == 1 && rows == kTileRows) {
-        for (; k < K; ++k) {
+        for (int64_t k = 0; k < K; ++k) {
             __builtin_prefetch(a + (k + 16) * a_col);
             __builtin_memcpy(dst + k * kTileRows, a + k * a_col, kTileRows * sizeof(float));
         }
         return;
     }
-    if (a_col == 1 && rows == kTileRows) {
-        for (; k + 4 <= K; k += 4) {
-            // 4 x 4 transposes in registers
-            PYNET_UNROLL
-            for (int i = 0; i + 4 <= kTileRows; i += 4)
-                transpose4(a + i * a_row + k, a_row, dst + k * kTileRows + i, kTileRows);
-            PYNET_UNROLL
-            for (int i = kTileRows / 4 * 4; i < kTileRows; ++i)
-                for (int kk = 0; kk < 4; ++kk) dst[(k + kk) * kTileRows + i] = a[i * a_row + k + kk];
-        }
-    }
-    for (; k < K; ++k)
+    for (int64_t k = 0; k < K; ++k)
         for (int64_t i = 0; i < kTileRows; ++i) dst[k * kTileRows + i] = i < rows ? a[i * a_row + k * a_col] : 0.0f;
 }
 

@@ -100,6 +100,7 @@ def test_linear_forward(isa, same_bits, rng, M, N, K, bias, activation, alpha):
         (2000, 20, 24),
         (0, 3, 4),
         (3, 4, 0),
+        (70, 33, 0),
         (9000, 40, 17),
     ],
 )
