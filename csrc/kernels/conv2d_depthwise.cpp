@@ -7,11 +7,11 @@
 // rows with dout.
 //
 // Several columns at a time: a column of the source that is loaded once meets all neighbouring taps of a kernel row.
-// Work is cut into bands of rows of one image that stay in cache while all taps meet them. Channels that do not fill
+// Those columns of all channels come before the next ones, so that memory is walked in order. Channels that do not fill
 // the last vector: it overlaps the one before, or is masked when it is the only one.
 //
-// Layout: (N, H, W, C), weights (KH, KW, Cg, F). Threads: bands and blocks of channels; partial weight gradients
-// are summed in order. Aliasing: none allowed.
+// Layout: (N, H, W, C), weights (KH, KW, Cg, F). Threads: bands of rows and blocks of channels; partial weight
+// gradients are summed in order. Aliasing: none allowed.
 #include "conv2d_depthwise.h"
 
 #include "kernels.h"
@@ -21,75 +21,67 @@ namespace pynet {
 namespace PYNET_LEVEL {
 namespace {
 
-// Neighbouring taps of a kernel row for one channel of a group. Columns are counted in steps from the one that the
-// first tap reads at column 0 of the destination's grid; those in [first, last) exist.
-struct Line {
-    int64_t source, weight;  // floats from their starts to column 0 and to the first tap
-    int64_t first, last;
-};
-
 // A row of destination pixels that have the same taps: every pixel forward, one phase of the stride backward.
 struct Row {
-    const Line* lines;
-    int64_t count;
-    int64_t columns;
-    int64_t source_step, weight_step, destination_step;  // in floats
-    int64_t lanes;
+    Lines lines;
+    int64_t weight_step, destination_step;  // in floats
     Activation activation;
     float alpha;
+    const float* bias;
 };
 
-// Columns [j, j + kPixels) of the grid, of which `count` are stored.
+// Columns [j, j + kPixels) of the grid, of which `count` are stored, and all channels: memory is walked in order.
 template <int kPixels, int kTaps, int kStride, bool kWhole>
-PYNET_INLINE void gather_tile(const Row& row, int64_t j, int64_t count, const float* source, const float* weight,
-                              vfloat bias, float* to) {
+PYNET_NOINLINE void gather_tile(const Row& row, Blocks& blocks, int64_t j, int64_t count, const float* source,
+                                const float* weight, float* to) {
     constexpr int kColumns = (kPixels - 1) * kStride + kTaps;
-    vfloat sum[kPixels];
-    PYNET_UNROLL
-    for (int i = 0; i < kPixels; ++i) sum[i] = bias;
-    const int64_t at = j * kStride, step = row.source_step, lanes = row.lanes;
-    for (int64_t l = 0; l < row.count; ++l) {
-        const Line& line = row.lines[l];
-        const float* x = source + line.source + at * step;
-        const bool inside = line.first <= at && at + kColumns <= line.last;
-        vfloat w[kTaps];
+    const int64_t at = j * kStride, step = row.lines.step;
+    for_blocks<kWhole>(blocks, [&](int64_t channel, int64_t source_channel, int64_t lanes) {
+        blocks.share();
+        vfloat sum[kPixels];
+        const vfloat bias = row.bias ? load_block<kWhole>(row.bias + channel, lanes) : vfloat{};
         PYNET_UNROLL
-        for (int k = 0; k < kTaps; ++k) w[k] = load_block<kWhole>(weight + line.weight + k * row.weight_step, lanes);
-        PYNET_UNROLL
-        for (int q = 0; q < kColumns; ++q) {
-            const bool exists = inside || (line.first <= at + q && at + q < line.last);
-            const vfloat v = load_block<kWhole>(exists ? x + q * step : kZeros, lanes);
+        for (int i = 0; i < kPixels; ++i) sum[i] = bias;
+        for (int64_t l = 0; l < row.lines.count; ++l) {
+            const Line& line = row.lines.at[l];
+            vfloat w[kTaps];
             PYNET_UNROLL
-            for (int k = 0; k < kTaps; ++k) {
-                const int i = (q - k) / kStride;
-                if (q >= k && (q - k) % kStride == 0 && i < kPixels) sum[i] += v * w[k];
-            }
+            for (int k = 0; k < kTaps; ++k)
+                w[k] = load_block<kWhole>(weight + channel + line.weight + k * row.weight_step, lanes);
+            for_columns<kColumns, kWhole>(line, at, step, source + source_channel, lanes, [&](int q, vfloat v) {
+                PYNET_UNROLL
+                for (int k = 0; k < kTaps; ++k) {
+                    const int i = (q - k) / kStride;
+                    if (q >= k && (q - k) % kStride == 0 && i < kPixels) sum[i] += v * w[k];
+                }
+            });
         }
-    }
-    PYNET_UNROLL
-    for (int i = 0; i < kPixels; ++i) {
-        if (i >= count) break;
-        const vfloat v = activate(sum[i], row.activation, row.alpha);
-        if (kWhole)
-            store(to + i * row.destination_step, v);
-        else
-            store_partial(to + i * row.destination_step, v, lanes);
-    }
+        PYNET_UNROLL
+        for (int i = 0; i < kPixels; ++i) {
+            if (i >= count) break;
+            const vfloat v = activate(sum[i], row.activation, row.alpha);
+            if (kWhole)
+                store(to + channel + i * row.destination_step, v);
+            else
+                store_partial(to + channel + i * row.destination_step, v, lanes);
+        }
+    });
 }
 
 template <int kTaps, int kStride, bool kWhole>
-PYNET_NOINLINE void gather_row(const Row& row, const float* source, const float* weight, vfloat bias, float* to) {
-    constexpr int kPixels = 8, kFew = 4;
+void gather_row(const Row& row, Blocks& blocks, const float* source, const float* weight, float* to) {
+    constexpr int kFew = 4;
+    const int64_t columns = row.lines.columns;
     int64_t j = 0;
-    for (; row.columns - j > kFew; j += kPixels)
-        gather_tile<kPixels, kTaps, kStride, kWhole>(row, j, row.columns - j, source, weight, bias,
+    for (; columns - j > kFew; j += kPixels)
+        gather_tile<kPixels, kTaps, kStride, kWhole>(row, blocks, j, columns - j, source, weight,
                                                      to + j * row.destination_step);
-    if (j < row.columns)
-        gather_tile<kFew, kTaps, kStride, kWhole>(row, j, row.columns - j, source, weight, bias,
+    if (j < columns)
+        gather_tile<kFew, kTaps, kStride, kWhole>(row, blocks, j, columns - j, source, weight,
                                                   to + j * row.destination_step);
 }
 
-typedef void (*GatherRow)(const Row&, const float*, const float*, vfloat, float*);
+typedef void (*GatherRow)(const Row&, Blocks&, const float*, const float*, float*);
 
 template <bool kWhole>
 GatherRow gather_row_for(int64_t taps, int64_t stride) {
@@ -109,47 +101,6 @@ GatherRow gather_row_for(int64_t taps, int64_t stride) {
     }
 }
 
-// The source offset of a tap for a destination position; false when the tap does not meet it.
-PYNET_INLINE bool tap_offset(bool backward, int64_t at, int64_t stride, int64_t tap, int64_t pad, int64_t dilation,
-                             int64_t* offset) {
-    const int64_t distance = backward ? at + pad - tap * dilation : at * stride + tap * dilation - pad;
-    if (backward && distance % stride != 0) return false;
-    *offset = backward ? distance / stride : distance;
-    return true;
-}
-
-// How a kernel row meets the columns of one phase.
-struct Meeting {
-    int64_t runs, taps, stride;  // runs of neighbouring taps; with stride 0, columns are counted by the grid
-    int64_t weight_step;         // in taps
-};
-
-// Fills a line for each run, in a kernel row's units: `pixel` floats a source column, `tap` floats a tap.
-Meeting meet(const View& v, int64_t phase, int64_t columns, int64_t pixel, int64_t tap, Line* lines) {
-    Meeting m{0, 0, v.backward ? 1 : v.stride_w, v.backward ? -v.stride_w : 1};
-    int64_t x, lowest = 0, weight = 0;
-    for (int64_t kw = 0; kw < v.KW; ++kw)
-        if (tap_offset(v.backward, phase, v.stride_w, kw, v.pad_w, v.dilation_w, &x)) {
-            if (m.taps == 0 || x < lowest) lowest = x, weight = kw;
-            ++m.taps;
-        }
-    const bool known = m.taps == 2 || m.taps == 3 || m.taps == 5;
-    if (v.dilation_w == 1 && known && (m.stride == 1 || (m.stride == 2 && m.taps > 2))) {
-        lines[0] = {lowest * pixel, weight * tap, -lowest, v.SW - lowest};
-        m.runs = m.taps > 0;
-        return m;
-    }
-    m.taps = 1;
-    m.stride = 0;
-    for (int64_t kw = 0; kw < v.KW; ++kw) {
-        if (!tap_offset(v.backward, phase, v.stride_w, kw, v.pad_w, v.dilation_w, &x)) continue;
-        Line& line = lines[m.runs++];
-        line = {x * pixel, kw * tap, 0, 0};
-        valid_range(columns, v.backward ? 1 : v.stride_w, x, v.SW, &line.first, &line.last);
-    }
-    return m;
-}
-
 struct GatherLayout {  // in floats; lines and spread rows a thread
     int64_t weights, threads, lines, each, total;
 };
@@ -159,7 +110,7 @@ GatherLayout layout_of(const View& v, const Bands& b, int threads) {
     const bool transposed = v.backward && v.spread;
     l.weights = 0;
     l.threads = transposed ? round_up(v.KH * v.KW * v.Sg * v.DC + kLanes, 16) : 0;
-    l.lines = round_up((v.KH * v.Sg + 1) * v.KW * static_cast<int64_t>(sizeof(Line) / sizeof(float)), 16);
+    l.lines = lines_floats(v);
     l.each = l.lines + b.spread_floats;
     l.total = l.threads + threads * l.each;
     return l;
@@ -175,7 +126,7 @@ void transpose_weights(const View& v, const float* weight, float* to) {
 
 void run_gather(const Context& context, const Conv2d& c) {
     const View v = view_of(c);
-    const Bands b = bands_of(v, false);
+    const Bands b = bands_of(v);
     const GatherLayout l = layout_of(v, b, context.threads);
     float* workspace = reinterpret_cast<float*>(context.workspace);
     const float* weight = c.weight;
@@ -185,64 +136,29 @@ void run_gather(const Context& context, const Conv2d& c) {
     }
     const float* source = v.backward ? c.out : c.x;
     float* destination = v.backward ? c.x : c.out;
-    const bool ahead = fetches_ahead(v, b);
-    const int64_t reach = (v.KH - 1) * v.dilation_h + 1;
-    const int64_t phases = v.backward ? minimum(v.stride_w, v.DW) : 1;
-    const int64_t pixel = v.spread ? kLanes : v.SC, depth = v.spread ? v.Sg : 1, tap = depth * v.DC;
+    const int64_t phases = v.backward ? minimum(v.stride_w, v.DW) : 1, tap = v.Sg * v.DC;
     parallel_for(context, v.N * b.count * b.block_groups, [&](int64_t chunk, int thread) {
         const int64_t n = chunk / b.block_groups / b.count, h0 = chunk / b.block_groups % b.count * b.rows,
-                      h1 = minimum(v.DH, h0 + b.rows), block0 = chunk % b.block_groups * b.blocks;
+                      h1 = minimum(v.DH, h0 + b.rows), block0 = chunk % b.block_groups * b.blocks,
+                      block1 = minimum(v.blocks, block0 + b.blocks);
         float* memory = workspace + l.threads + thread * l.each;
-        Line* kernel_row = reinterpret_cast<Line*>(memory);
-        Line* lines = kernel_row + v.KW;
-        float* spread = memory + l.lines;
         const float* image = source + n * v.SH * v.SW * v.SC;
-        int64_t y0 = 0, y1 = 0;
-        if (v.spread) source_rows(v, h0, h1, &y0, &y1);
-        Row row;
-        row.lines = lines;
-        row.destination_step = phases * v.DC;
-        row.lanes = minimum(kLanes, v.DC);
-        row.activation = v.backward ? Activation::none : c.activation;
-        row.alpha = c.alpha;
-        const int64_t block1 = minimum(v.blocks, block0 + b.blocks);
-        if (v.spread) spread_rows(v, image, first_channel(v, block0), y0, y1, spread);
+        float* out = destination + n * v.DH * v.DW * v.DC;
+        const Source from = source_of(v, image, h0, h1, block0, memory + l.lines);
         for (int64_t phase = 0; phase < phases; ++phase) {
-            row.columns = ceil_div(v.DW - phase, phases);
-            const Meeting m = meet(v, phase, row.columns, pixel, tap, kernel_row);
-            row.source_step = m.stride > 0 || v.backward ? pixel : v.stride_w * pixel;
-            row.weight_step = m.weight_step * tap;
-            const GatherRow gather =
-                row.lanes == kLanes ? gather_row_for<true>(m.taps, m.stride) : gather_row_for<false>(m.taps, m.stride);
+            const Kernel kernel = meet(v, phase, tap, v.DC, memory);
+            const GatherRow gather = v.DC < kLanes ? gather_row_for<false>(kernel.taps, kernel.stride)
+                                                   : gather_row_for<true>(kernel.taps, kernel.stride);
             for (int64_t h = h0; h < h1; ++h) {
-                row.count = 0;
-                for (int64_t kh = 0; kh < v.KH; ++kh) {
-                    int64_t y;
-                    if (!tap_offset(v.backward, h, v.stride_h, kh, v.pad_h, v.dilation_h, &y)) continue;
-                    if (y < 0 || y >= v.SH) continue;
-                    for (int64_t run = 0; run < m.runs; ++run)
-                        for (int64_t s = 0; s < depth; ++s) {
-                            Line& line = lines[row.count++];
-                            line = kernel_row[run];
-                            line.source += ((y - y0) * depth + s) * v.SW * pixel;
-                            line.weight += kh * v.KW * tap + s * v.DC;
-                        }
-                }
-                float* to = destination + ((n * v.DH + h) * v.DW + phase) * v.DC;
-                // The rows that the next row of the destination adds.
-                const int64_t next =
-                    (v.backward ? (h + v.pad_h) / v.stride_h : (h - 1) * v.stride_h + reach - v.pad_h) + 1;
-                const int64_t some = ahead && phase == 0 ? 1 : 0;
-                Ahead<false> sources(image + next * v.SW * v.SC, some * (v.backward ? 1 : v.stride_h) * v.SW * v.SC,
-                                     b.blocks);
-                Ahead<true> destinations(to + v.DW * v.DC, some * v.DW * v.DC, b.blocks);
-                for (int64_t block = block0; block < block1; ++block) {
-                    sources.share();
-                    destinations.share();
-                    const int64_t channel = first_channel(v, block);
-                    const vfloat bias = !v.backward && c.bias ? load_lanes(c.bias + channel, row.lanes) : vfloat{};
-                    gather(row, v.spread ? spread : image + channel, weight + channel, bias, to + channel);
-                }
+                const Row row{lines_of(v, kernel, h, from.y0),
+                              kernel.weight_step,
+                              phases * v.DC,
+                              v.backward ? Activation::none : c.activation,
+                              c.alpha,
+                              v.backward ? nullptr : c.bias};
+                Blocks blocks = blocks_of(v, b, block0, block1, image, out, h, phase == 0 ? 1 : 0,
+                                          ceil_div(kernel.columns, kPixels) * (block1 - block0));
+                gather(row, blocks, from.at, weight, out + (h * v.DW + phase) * v.DC);
             }
         }
     });
@@ -261,7 +177,7 @@ bool prefer(const Conv2d& c) {
 size_t workspace(const Conv2d& c, int threads) {
     if (c.pass == ConvPass::backward_weight) return depthwise_weight_workspace(c, threads);
     const View v = view_of(c);
-    return static_cast<size_t>(layout_of(v, bands_of(v, false), threads).total) * sizeof(float);
+    return static_cast<size_t>(layout_of(v, bands_of(v), threads).total) * sizeof(float);
 }
 
 void run(const Context& context, const Conv2d& c) {

@@ -1,5 +1,5 @@
-// What the passes of convolution in narrow groups share: the map that vectors walk, bands of its rows, and rows of
-// the other map spread to its lanes.
+// What the passes of convolution in narrow groups share: the map that vectors walk, bands of its rows, rows of the
+// other map spread to its lanes, and which of its columns meet which taps.
 #pragma once
 #include "channels.h"
 #include "conv2d.h"
@@ -27,20 +27,6 @@ PYNET_INLINE int64_t first_channel(const View& v, int64_t block) {
     return v.DC < kLanes ? 0 : minimum(block * kLanes, v.DC - kLanes);
 }
 
-// Source rows [first, last) that destination rows [h0, h1) read, whatever the tap.
-PYNET_INLINE void source_rows(const View& v, int64_t h0, int64_t h1, int64_t* first, int64_t* last) {
-    const int64_t reach = (v.KH - 1) * v.dilation_h;
-    if (v.backward) {
-        *first = maximum(0, h0 + v.pad_h - reach) / v.stride_h;
-        *last = minimum(v.SH, (h1 - 1 + v.pad_h) / v.stride_h + 1);
-    } else {
-        *first = maximum(0, h0 * v.stride_h - v.pad_h);
-        *last = minimum(v.SH, (h1 - 1) * v.stride_h - v.pad_h + reach + 1);
-    }
-    *first = minimum(*first, v.SH);
-    *last = maximum(*last, *first);
-}
-
 struct Bands {
     int64_t rows, count;           // of one band, of one image
     int64_t blocks, block_groups;  // vectors of channels of one chunk
@@ -50,21 +36,101 @@ struct Bands {
 // Channels are split too where there are few bands.
 void split_blocks(const View& v, int64_t bands, Bands* b);
 
-// Bands of whole rows stay in L2, so that each row is fetched once, and for weight gradients one vector of channels of
-// a band stays in L1 while all kernel rows meet it.
-Bands bands_of(const View& v, bool weights);
+// Bands of whole rows; what is spread of one stays in L2.
+Bands bands_of(const View& v);
 
-// Rows [y0, y1) of an image, spread for the vector of channels from `channel` on: [row][c < Sg][column][lane].
-void spread_rows(const View& v, const float* image, int64_t channel, int64_t y0, int64_t y1, float* to);
+// Rows [y0, ...) of a map's image, or of what was spread of it for one vector of channels.
+struct Source {
+    const float* at;
+    int64_t y0;
+};
+
+// What destination rows [h0, h1) of the vectors of channels from `block` on read.
+Source source_of(const View& v, const float* image, int64_t h0, int64_t h1, int64_t block, float* spread);
+
+// Neighbouring taps of a kernel row for one channel of a group. Columns are counted in steps from the one that the
+// first tap reads at column 0 of the destination's grid; those in [first, last) exist.
+struct Line {
+    int64_t source, weight;  // floats from their starts to column 0 and to the first tap
+    int64_t first, last;
+};
+
+// How the rows of the kernel meet one phase of the destination's columns.
+struct Kernel {
+    int64_t phase, columns;
+    int64_t runs, taps, stride;  // runs of neighbouring taps; with stride 0, columns are counted by the grid
+    int64_t step;                // floats from a column of the source to the next
+    int64_t weight_step;         // floats from a tap to the next; what follows too
+    int64_t tap, channel;        // of the weights, and of a group's channels
+    Line* row;                   // a line for each run
+    Line* lines;
+};
+
+// `memory` has lines_floats(v) floats.
+int64_t lines_floats(const View& v);
+Kernel meet(const View& v, int64_t phase, int64_t tap, int64_t channel, float* memory);
+
+// All lines of one destination row, from a source whose first row is y0.
+struct Lines {
+    const Line* at;
+    int64_t count, columns, step;
+};
+Lines lines_of(const View& v, const Kernel& kernel, int64_t h, int64_t y0);
+
+constexpr int kPixels = 8;  // columns at a time
+
+// The vectors of channels of a row, and what is fetched while they pass: the rows that the next row adds, and that row.
+struct Blocks {
+    int64_t first, last;
+    int64_t channels;
+    bool spread;
+    Ahead<false> sources;
+    Ahead<true> destinations;
+
+    PYNET_INLINE void share() {
+        sources.share();
+        destinations.share();
+    }
+};
 
 // Whether rows should be fetched ahead of their use.
 PYNET_INLINE bool fetches_ahead(const View& v, const Bands& b) {
     return !v.spread && b.block_groups == 1 && v.N * (v.SH * v.SW * v.SC + v.DH * v.DW * v.DC) * 4 > kPrefetchFrom;
 }
 
+// Fetches for the next `rows` rows in `calls` shares.
+Blocks blocks_of(const View& v, const Bands& b, int64_t first, int64_t last, const float* source_image,
+                 const float* destination_image, int64_t h, int64_t rows, int64_t calls);
+
+// visit(first channel, the same in the source, lanes)
+template <bool kWhole, class Visit>
+PYNET_INLINE void for_blocks(const Blocks& blocks, Visit visit) {
+    for (int64_t block = blocks.first; block < blocks.last; ++block) {
+        const int64_t channel = kWhole ? minimum(block * kLanes, blocks.channels - kLanes) : 0;
+        visit(channel, blocks.spread ? 0 : channel, kWhole ? kLanes : blocks.channels);
+    }
+}
+
 template <bool kWhole>
 PYNET_INLINE vfloat load_block(const float* p, int64_t lanes) {
     return kWhole ? load(p) : load_partial(p, lanes);
+}
+
+// visit(q, column at + q of a line) for kColumns columns; those that do not exist are zero.
+template <int kColumns, bool kWhole, class Visit>
+PYNET_INLINE void for_columns(const Line& line, int64_t at, int64_t step, const float* source, int64_t lanes,
+                              Visit visit) {
+    const float* x = source + line.source + at * step;
+    if (line.first <= at && at + kColumns <= line.last) {
+        PYNET_UNROLL
+        for (int q = 0; q < kColumns; ++q) visit(q, load_block<kWhole>(x + q * step, lanes));
+    } else {
+        PYNET_UNROLL
+        for (int q = 0; q < kColumns; ++q) {
+            const bool exists = line.first <= at + q && at + q < line.last;
+            visit(q, load_block<kWhole>(exists ? x + q * step : kZeros, lanes));
+        }
+    }
 }
 
 // The weight gradient.
