@@ -53,20 +53,8 @@ PYNET_INLINE __m256i first_lanes(int64_t n) {
 PYNET_INLINE vfloat load_partial(const float* p, int64_t n) {
     return reinterpret_cast<vfloat>(_mm256_maskload_ps(p, first_lanes(n)));
 }
-// In pieces: a masked store costs AMD's cores tens of operations.
 PYNET_INLINE void store_partial(float* p, vfloat v, int64_t n) {
-    __m128 part = _mm256_castps256_ps128(reinterpret_cast<__m256>(v));
-    if (n & 4) {
-        _mm_storeu_ps(p, part);
-        part = _mm256_extractf128_ps(reinterpret_cast<__m256>(v), 1);
-        p += 4;
-    }
-    if (n & 2) {
-        _mm_storel_pi(reinterpret_cast<__m64*>(p), part);
-        part = _mm_movehl_ps(part, part);
-        p += 2;
-    }
-    if (n & 1) _mm_store_ss(p, part);
+    _mm256_maskstore_ps(p, first_lanes(n), reinterpret_cast<__m256>(v));
 }
 #else
 PYNET_INLINE vfloat load_partial(const float* p, int64_t n) {
