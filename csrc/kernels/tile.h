@@ -111,11 +111,18 @@ PYNET_INLINE vfloat activate(vfloat v, Activation activation, float alpha) {
     return v;
 }
 
-// The first `columns` of each row of a tile whose last vector is not whole, to where they belong.
+// The first `columns` of each row of a tile whose last vector is not whole, to where they belong. In pieces: a masked
+// store costs AMD's cores tens of operations.
 PYNET_INLINE void store_edge(const float* edge, int64_t width, float* c, int64_t ldc, int64_t rows, int64_t columns) {
-    for (int64_t i = 0; i < rows; ++i)
-        for (int64_t j = 0; j < columns; j += kLanes)
-            store_lanes(c + i * ldc + j, load(edge + i * width + j), columns - j);
+    for (int64_t i = 0; i < rows; ++i, edge += width, c += ldc) {
+        int64_t j = 0;
+        for (; j + kLanes <= columns; j += kLanes) store(c + j, load(edge + j));
+        for (int64_t piece = kLanes / 2; piece > 0; piece /= 2) {
+            if (!((columns - j) & piece)) continue;
+            __builtin_memcpy(c + j, edge + j, static_cast<size_t>(piece) * sizeof(float));
+            j += piece;
+        }
+    }
 }
 
 // rows x columns of C, in place: add the bias, apply ReLU or leaky ReLU (what the tiles fuse).
