@@ -82,8 +82,6 @@ Reduction reduction_of(const std::string& name);
 
 // In place, for activations that the tiles do not fuse.
 void apply_activation(float* data, int64_t count, Activation activation, float alpha);
-// Mean and biased variance of each channel of (N, C, H, W).
-std::tuple<py::array, py::array> batch_norm_statistics(const py::array& x);
 
 // Work (in multiply-adds, or elements times some weight) below which a parallel region costs more than it saves.
 constexpr double kSerialWork = 25e3;

@@ -62,10 +62,9 @@ void run(const Conv2d& conv) {
         [&](const Context& context) { k.conv2d(context, conv); });
 }
 
-// Statistics: (F,) for the mean and the variance of each channel of the result, or null.
-py::array forward(const py::array& x_in, const py::array& weight_in, const OptionalArray& bias_in, Pair stride,
-                  Pair padding, Pair dilation, int64_t groups, const std::string& activation_name, float alpha,
-                  const std::string& algorithm, std::tuple<py::array, py::array>* statistics) {
+py::array conv2d_forward(const py::array& x_in, const py::array& weight_in, const OptionalArray& bias_in, Pair stride,
+                         Pair padding, Pair dilation, int64_t groups, const std::string& activation_name, float alpha,
+                         const std::string& algorithm) {
     const py::array x = input(x_in, 4, Order::nhwc, "x"), weight = input(weight_in, 4, Order::hwio, "weight");
     const Conv2dShape s = conv2d_shape(shape_of(x), shape_of(weight), stride, padding, dilation, groups);
     OptionalArray bias;
@@ -87,34 +86,9 @@ py::array forward(const py::array& x_in, const py::array& weight_in, const Optio
                 fused ? activation : Activation::none,
                 alpha};
     conv.algorithm = algorithm_of(algorithm, conv);
-    if (statistics && fused) {
-        *statistics = {new_array({s.F}), new_array({s.F})};
-        conv.mean = mutable_floats(std::get<0>(*statistics));
-        conv.var = mutable_floats(std::get<1>(*statistics));
-    }
     run(conv);
-    if (!fused) {
-        apply_activation(mutable_floats(out), static_cast<int64_t>(out.size()), activation, alpha);
-        if (statistics) *statistics = batch_norm_statistics(out);
-    }
+    if (!fused) apply_activation(mutable_floats(out), static_cast<int64_t>(out.size()), activation, alpha);
     return out;
-}
-
-py::array conv2d_forward(const py::array& x, const py::array& weight, const OptionalArray& bias, Pair stride,
-                         Pair padding, Pair dilation, int64_t groups, const std::string& activation, float alpha,
-                         const std::string& algorithm) {
-    return forward(x, weight, bias, stride, padding, dilation, groups, activation, alpha, algorithm, nullptr);
-}
-
-std::tuple<py::array, py::array, py::array> conv2d_forward_statistics(const py::array& x, const py::array& weight,
-                                                                      const OptionalArray& bias, Pair stride,
-                                                                      Pair padding, Pair dilation, int64_t groups,
-                                                                      const std::string& activation, float alpha,
-                                                                      const std::string& algorithm) {
-    std::tuple<py::array, py::array> statistics;
-    const py::array out =
-        forward(x, weight, bias, stride, padding, dilation, groups, activation, alpha, algorithm, &statistics);
-    return {out, std::get<0>(statistics), std::get<1>(statistics)};
 }
 
 py::array conv2d_backward_data(const py::array& dout_in, const py::array& weight_in, const Sizes& x_shape, Pair stride,
@@ -187,7 +161,6 @@ std::vector<std::string> conv2d_algorithms() {
 
 void bind_conv2d(Module& m) {
     m.def("conv2d_forward", &conv2d_forward);
-    m.def("conv2d_forward_statistics", &conv2d_forward_statistics);
     m.def("conv2d_backward_data", &conv2d_backward_data);
     m.def("conv2d_backward_weight", &conv2d_backward_weight);
     m.def("conv2d_scratch", &conv2d_scratch);

@@ -51,6 +51,17 @@ void run(int64_t rows, int64_t C, Body body) {
         [&](int) { return dispatch::kernels().batch_norm_workspace(rows, C); }, body);
 }
 
+std::tuple<py::array, py::array> batch_norm_statistics(const py::array& x_in) {
+    const py::array x = input(x_in, 4, Order::nhwc, "x");
+    const int64_t C = x.shape(1), rows = x.shape(0) * x.shape(2) * x.shape(3);
+    const py::array mean = new_array({C}), var = new_array({C});
+    run(rows, C, [&](const Context& context) {
+        dispatch::kernels().batch_norm_statistics(context, rows, C, floats(x), mutable_floats(mean),
+                                                  mutable_floats(var));
+    });
+    return {mean, var};
+}
+
 py::array batch_norm_forward(const py::array& x, const py::array& mean, const py::array& var,
                              const OptionalArray& weight, const OptionalArray& bias, double eps,
                              const OptionalArray& residual_in, const std::string& activation, float alpha) {
@@ -118,17 +129,6 @@ std::tuple<py::array, py::array, py::array, OptionalArray> batch_norm_backward(
 }
 
 }  // namespace
-
-std::tuple<py::array, py::array> batch_norm_statistics(const py::array& x_in) {
-    const py::array x = input(x_in, 4, Order::nhwc, "x");
-    const int64_t C = x.shape(1), rows = x.shape(0) * x.shape(2) * x.shape(3);
-    const py::array mean = new_array({C}), var = new_array({C});
-    run(rows, C, [&](const Context& context) {
-        dispatch::kernels().batch_norm_statistics(context, rows, C, floats(x), mutable_floats(mean),
-                                                  mutable_floats(var));
-    });
-    return {mean, var};
-}
 
 void bind_norm(Module& m) {
     m.def("batch_norm_statistics", &batch_norm_statistics);

@@ -54,7 +54,7 @@ class Summary:
             `optimizer_states`.
         input_bytes: of the inputs. saved_bytes: what the forward keeps for backward.
         peak_bytes: the most that is in use at any moment of a training step: all of the above as far as it
-            lives then, the gradients under way and the scratch memory of convolutions.
+            lives then, the gradients under way and the scratch memory of convolutions and linear layers.
         peak_at: the operation whose backward needs the most.
     """
 
@@ -125,8 +125,8 @@ def summary(model: Module, input_shape: Any, *, optimizer_states: int = 0) -> Su
 
     The forward runs twice, on a copy of the model in its training mode: weights, statistics and random
     numbers stay as they are. Memory is not measured but counted: the tape of the second run says what is kept
-    until when, the pool how much a block of that size takes, and the convolutions how much scratch memory
-    they ask for.
+    until when, the pool how much a block of that size takes, and convolutions and linear layers how much
+    scratch memory they ask for.
 
     Args:
         model: the network.

@@ -1,8 +1,8 @@
 """The memory of a backward, counted without running it.
 
 The tape knows what each operation has saved and which gradients it makes; the pool, what a block of a size
-takes; the convolutions, how much scratch memory they ask for. The walk is played through in its order, and
-the most that is in use at any moment is the peak.
+takes; convolutions and linear layers, how much scratch memory they ask for. The walk is played through in its
+order, and the most that is in use at any moment is the peak.
 """
 
 from __future__ import annotations
@@ -132,6 +132,11 @@ def _scratch(node: Any) -> dict[Any, int]:
         x, weight, _ = node.saved
         window = (a["stride"], a["padding"], a["dilation"], a["groups"], a["algorithm"])
         _, scratch[0], scratch[1] = _core.conv2d_scratch(x.shape, weight.shape, *window)
+    if node.operation.name == "linear" and node.dtype == np.float32:  # a 1x1 convolution of single pixels
+        x, weight, *_ = node.saved
+        rows, inputs = x.size // x.shape[-1], x.shape[-1]
+        pixels, filters = (rows, inputs, 1, 1), (*weight.shape, 1, 1)
+        _, scratch[0], scratch[1] = _core.conv2d_scratch(pixels, filters, (1, 1), (0, 0), (1, 1), 1, "im2col")
     return scratch
 
 

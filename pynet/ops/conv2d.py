@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from functools import partial
 from typing import Any
 
 from pynet.autograd import Operation, Pending, Tensor, is_fusion_enabled, owe, put_off, record
@@ -59,16 +58,11 @@ def _forward(
     activation: str,
     alpha: float,
     algorithm: str,
-    statistics: list[Array] | None = None,
 ) -> tuple[Array, tuple]:
-    """`statistics`: a list that gets mean and biased variance of each channel of the output."""
     x, weight = nhwc(x), hwio(weight)
-    on = backend(x, weight, bias)
-    operands = (x, weight, bias, stride, padding, dilation, groups, activation, alpha, algorithm)
-    if statistics is None:
-        out = on.conv2d_forward(*operands)
-    else:
-        out, *statistics[:] = on.conv2d_forward_statistics(*operands)
+    out = backend(x, weight, bias).conv2d_forward(
+        x, weight, bias, stride, padding, dilation, groups, activation, alpha, algorithm
+    )
     return out, (x, weight, None if activation == "none" else out)
 
 
@@ -118,19 +112,6 @@ def _absorb(waiting: Pending, name: str, others: tuple, attributes: dict[str, An
 
 
 CONV2D = Operation("conv2d", _forward, _backward, absorb=_absorb)
-
-
-def statistics_of(x: Tensor) -> tuple[Array, Array] | None:
-    """Runs a convolution that waits, and takes mean and biased variance of each of its channels while they
-    are in cache. None where `x` is something else.
-    """
-    waiting = x._pending
-    if waiting is None or waiting.operation is not CONV2D:
-        return None
-    found: list[Array] = []
-    waiting.operation = Operation("conv2d", partial(_forward, statistics=found), _backward)
-    waiting.run()
-    return (found[0], found[1]) if found else None  # none where an activation had to run apart
 
 
 def conv2d(

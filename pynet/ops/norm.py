@@ -1,13 +1,12 @@
 """Batch normalisation, which waits for what follows.
 
-The statistics are computed, by a convolution that waits or in a pass of their own, and the running ones
-updated, at once; the affine pass over the maps is put off, because what usually comes next, a sum with a
-shortcut and an activation, fits into the same pass. See `pynet.autograd.Pending`.
+The statistics are computed, and the running ones updated, at once; the affine pass over the maps is put off,
+because what usually comes next, a sum with a shortcut and an activation, fits into the same pass. See
+`pynet.autograd.Pending`.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ import numpy as np
 from pynet.autograd import Operation, Pending, Tensor, put_off, wrap, wrote
 from pynet.ops._backend import Array, backend, nhwc, require_floats
 from pynet.ops.activation import absorb_activation
-from pynet.ops.conv2d import statistics_of
 
 
 def _maps(x: Array) -> Array:
@@ -137,39 +135,39 @@ def batch_norm(
         raise ValueError("batch_norm: give both running_mean and running_var, or neither")
     if not training and running_mean is None:
         raise ValueError("batch_norm: training=False needs running_mean and running_var; give both")
-    if training:
-        count = shape[0] * math.prod(shape[2:])
-        mean, var = _batch_statistics(x, count)
-        if running_mean is not None and count and channels:
-            _update_running(running_mean, running_var, mean, var, count, momentum)
+    from_batch = training
+    array = x.array
+    if from_batch:
+        mean, var = _batch_statistics(array)
+        if training and running_mean is not None and array.size:
+            _update_running(running_mean, running_var, mean, var, array.size // channels, momentum)
     else:
         # Copies: a later training step changes the running statistics in place.
-        mean, var = _running(running_mean, dtype), _running(running_var, dtype)
+        mean, var = _running(running_mean, array.dtype), _running(running_var, array.dtype)
     inputs = (x, wrap(mean), wrap(var), weight, bias, None)
     return put_off(
         BATCH_NORM,
         inputs,
         shape,
-        dtype,
+        array.dtype,
         eps=float(eps),
-        training=training,
+        training=from_batch,
         activation="none",
         alpha=0.0,
     )
 
 
-def _batch_statistics(x: Tensor, count: int) -> tuple[Array, Array]:
-    """Of `count` values a channel. A convolution that waits delivers them with its output."""
-    shape = x.shape
-    if count == 0 or shape[1] == 0:
-        return np.zeros(shape[1], x.dtype), np.ones(shape[1], x.dtype)
-    if count == 1:
+def _batch_statistics(x: Array) -> tuple[Array, Array]:
+    channels = x.shape[1]
+    if x.size == 0:
+        return np.zeros(channels, x.dtype), np.ones(channels, x.dtype)
+    if x.size == channels:
         raise ValueError(
-            f"batch_norm: training needs more than one value a channel, got x of shape {shape}; use a "
+            f"batch_norm: training needs more than one value a channel, got x of shape {x.shape}; use a "
             "larger batch, or "
             "eval()"
         )
-    return statistics_of(x) or backend(x.array).batch_norm_statistics(_maps(x.array))
+    return backend(x).batch_norm_statistics(_maps(x))
 
 
 def _running(statistic: Any, dtype: np.dtype) -> Array:

@@ -18,7 +18,6 @@ import numpy as np
 
 from .activation import activation_forward
 from .layout import Pair, add_to_windows, crop, nhwc_full, pad, to_hwio, to_nhwc, windows
-from .norm import batch_norm_statistics
 
 Shape4 = tuple[int, int, int, int]
 
@@ -88,25 +87,6 @@ def conv2d_forward(
     if bias is not None:
         per_pixel = per_pixel + bias
     return activation_forward(to_nhwc(per_pixel.transpose(0, 3, 1, 2)), activation, alpha)
-
-
-def conv2d_forward_statistics(
-    x: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-    activation: str,
-    alpha: float,
-    algorithm: str,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return `conv2d_forward` of the same arguments, and mean (F,) and biased variance (F,) of its channels:
-    what a batch norm asks for next. Kernels take them while the values are in cache.
-    """
-    out = conv2d_forward(x, weight, bias, stride, padding, dilation, groups, activation, alpha, algorithm)
-    return out, *batch_norm_statistics(out)
 
 
 def conv2d_backward_data(
