@@ -10,8 +10,8 @@ namespace pynet {
 namespace PYNET_LEVEL {
 namespace {
 
-const ConvAlgorithm* const kAlgorithms[] = {&kConvFft,       &kConvDepthwise, &kConvNarrow, &kConvStrip,
-                                            &kConvWinograd4, &kConvWinograd2, &kConvIm2col, &kConvDirect};
+const ConvAlgorithm* const kAlgorithms[] = {&kConvFft,       &kConvDepthwise, &kConvNarrow, &kConvWinograd4,
+                                            &kConvWinograd2, &kConvStrip,     &kConvIm2col, &kConvDirect};
 constexpr int kCount = sizeof(kAlgorithms) / sizeof(kAlgorithms[0]);
 
 bool empty(const Conv2d& conv) {

@@ -335,9 +335,8 @@ void run_gather(const Context& context, const Conv2d& c) {
         Ahead<true> destinations(
             v.destination + (n0 * v.DH + (p.bands > 1 ? (i0 + p.rows) * v.phases_h : images * v.DH)) * v.DW * v.DC,
             some * (p.bands > 1 ? p.rows * v.phases_h : images * v.DH) * v.DW * v.DC, calls);
-        int64_t group = -1;
         for (int64_t index = first; index < last;) {
-            group = index / p.panels;
+            const int64_t group = index / p.panels;
             const int64_t end = minimum(last, (group + 1) * p.panels);
             for (int64_t n = 0; n < images; ++n)
                 write_strip(p.strip, v.source + (n0 + n) * v.SH * v.SW * v.SC + group * v.Sg,
