@@ -66,7 +66,8 @@ struct Conv2dShape {
 enum class ConvPass : int { forward, backward_data, backward_weight };
 
 // One convolution call; the pass says which pointers are read and which one is written.
-//   forward          x, weight, bias (or null) -> out, then the activation
+//   forward          x, weight, bias (or null) -> out, then the activation; and, unless they are null, the mean and the
+//                    biased variance of each channel of out
 //   backward_data    out (the incoming gradient), weight -> x (dx)
 //   backward_weight  x, out (the incoming gradient) -> weight (dw) and, unless it is null, dbias
 struct Conv2d {
@@ -81,6 +82,9 @@ struct Conv2d {
     float alpha;
     float* dbias = nullptr;
     const float* packed = nullptr;  // weights as conv2d_pack left them for this shape, pass and algorithm, or null
+    float* mean = nullptr;
+    float* var = nullptr;
+    float* parts = nullptr;  // from conv2d to an algorithm that takes statistics: where it leaves those of each part
 };
 
 // Activations (N, H, W, C) -> (N, OH, OW, C); OH and OW are given, since ceil_mode rounds them up.

@@ -62,9 +62,10 @@ void run(const Conv2d& conv) {
         [&](const Context& context) { k.conv2d(context, conv); });
 }
 
-py::array conv2d_forward(const py::array& x_in, const py::array& weight_in, const OptionalArray& bias_in, Pair stride,
-                         Pair padding, Pair dilation, int64_t groups, const std::string& activation_name, float alpha,
-                         const std::string& algorithm) {
+// Mean and var: (F,) for the statistics of each channel of the result, or null.
+py::array forward(const py::array& x_in, const py::array& weight_in, const OptionalArray& bias_in, Pair stride,
+                  Pair padding, Pair dilation, int64_t groups, const std::string& activation_name, float alpha,
+                  const std::string& algorithm, OptionalArray* mean = nullptr, OptionalArray* var = nullptr) {
     const py::array x = input(x_in, 4, Order::nhwc, "x"), weight = input(weight_in, 4, Order::hwio, "weight");
     const Conv2dShape s = conv2d_shape(shape_of(x), shape_of(weight), stride, padding, dilation, groups);
     OptionalArray bias;
@@ -86,9 +87,28 @@ py::array conv2d_forward(const py::array& x_in, const py::array& weight_in, cons
                 fused ? activation : Activation::none,
                 alpha};
     conv.algorithm = algorithm_of(algorithm, conv);
+    if (mean) {
+        conv.mean = mutable_floats(*(*mean = new_array({s.F})));
+        conv.var = mutable_floats(*(*var = new_array({s.F})));
+    }
     run(conv);
     if (!fused) apply_activation(mutable_floats(out), static_cast<int64_t>(out.size()), activation, alpha);
     return out;
+}
+
+py::array conv2d_forward(const py::array& x, const py::array& weight, const OptionalArray& bias, Pair stride,
+                         Pair padding, Pair dilation, int64_t groups, const std::string& activation, float alpha,
+                         const std::string& algorithm) {
+    return forward(x, weight, bias, stride, padding, dilation, groups, activation, alpha, algorithm);
+}
+
+std::tuple<py::array, OptionalArray, OptionalArray> conv2d_forward_statistics(
+    const py::array& x, const py::array& weight, const OptionalArray& bias, Pair stride, Pair padding, Pair dilation,
+    int64_t groups, const std::string& algorithm) {
+    OptionalArray mean, var;
+    const py::array out =
+        forward(x, weight, bias, stride, padding, dilation, groups, "none", 0.0f, algorithm, &mean, &var);
+    return {out, mean, var};
 }
 
 py::array conv2d_backward_data(const py::array& dout_in, const py::array& weight_in, const Sizes& x_shape, Pair stride,
@@ -161,6 +181,7 @@ std::vector<std::string> conv2d_algorithms() {
 
 void bind_conv2d(Module& m) {
     m.def("conv2d_forward", &conv2d_forward);
+    m.def("conv2d_forward_statistics", &conv2d_forward_statistics);
     m.def("conv2d_backward_data", &conv2d_backward_data);
     m.def("conv2d_backward_weight", &conv2d_backward_weight);
     m.def("conv2d_scratch", &conv2d_scratch);

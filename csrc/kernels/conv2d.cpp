@@ -5,6 +5,7 @@
 
 #include "kernels.h"
 #include "parallel.h"
+#include "statistics.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
@@ -38,6 +39,12 @@ void write_empty(const Context& context, const Conv2d& conv) {
         for (int64_t f = 0; f < s.F; ++f) conv.dbias[f] = 0.0f;
 }
 
+// Bytes of the statistics of all parts, 0 where the algorithm takes none.
+size_t parts_bytes(const Conv2d& conv, const ConvAlgorithm& algorithm) {
+    if (!conv.mean || !algorithm.parts) return 0;
+    return static_cast<size_t>(algorithm.parts(conv) * part_size(conv.shape.F)) * sizeof(float);
+}
+
 }  // namespace
 
 const char* conv2d_algorithm_name(int index) {
@@ -54,24 +61,39 @@ int conv2d_choose(const Conv2d& conv) {
 }
 
 size_t conv2d_workspace(const Conv2d& conv, int threads) {
-    if (empty(conv)) return 0;
-    const ConvAlgorithm& algorithm = *kAlgorithms[conv2d_choose(conv)];
-    const size_t bytes = algorithm.workspace(conv, threads);
-    if (!conv.dbias || algorithm.sums_bias) return bytes;
     const Conv2dShape& s = conv.shape;
-    const size_t sums = sum_rows_workspace(s.N * s.OH() * s.OW(), s.F, threads);
-    return sums > bytes ? sums : bytes;
+    const int64_t pixels = s.N * s.OH() * s.OW();
+    if (empty(conv)) return conv.mean ? batch_norm_workspace(pixels, s.F) : 0;
+    const ConvAlgorithm& algorithm = *kAlgorithms[conv2d_choose(conv)];
+    const size_t bytes = algorithm.workspace(conv, threads), parts = parts_bytes(conv, algorithm);
+    size_t after = 0;  // what follows the algorithm in its memory
+    if (conv.dbias && !algorithm.sums_bias) after = sum_rows_workspace(pixels, s.F, threads);
+    if (conv.mean && !parts) after = batch_norm_workspace(pixels, s.F);
+    return parts + (after > bytes ? after : bytes);
 }
 
-void conv2d(const Context& context, const Conv2d& conv) {
-    if (empty(conv)) {
-        write_empty(context, conv);
+void conv2d(const Context& context, const Conv2d& given) {
+    const Conv2dShape& s = given.shape;
+    const int64_t pixels = s.N * s.OH() * s.OW();
+    if (empty(given)) {
+        write_empty(context, given);
+        if (given.mean) batch_norm_statistics(context, pixels, s.F, given.out, given.mean, given.var);
         return;
     }
-    const ConvAlgorithm& algorithm = *kAlgorithms[conv2d_choose(conv)];
-    algorithm.run(context, conv);
-    const Conv2dShape& s = conv.shape;
-    if (conv.dbias && !algorithm.sums_bias) sum_rows(context, s.N * s.OH() * s.OW(), s.F, conv.out, conv.dbias);
+    const ConvAlgorithm& algorithm = *kAlgorithms[conv2d_choose(given)];
+    const size_t parts = parts_bytes(given, algorithm);
+    const Context rest = {context.threads, context.workspace + parts};
+    Conv2d conv = given;
+    if (parts) conv.parts = reinterpret_cast<float*>(context.workspace);
+    algorithm.run(rest, conv);
+    if (conv.dbias && !algorithm.sums_bias) sum_rows(rest, pixels, s.F, conv.out, conv.dbias);
+    if (parts)
+        merge_parts(rest, conv.parts, algorithm.parts(conv), s.F, [&](int64_t f, double mean, double squares) {
+            conv.mean[f] = static_cast<float>(mean);
+            conv.var[f] = static_cast<float>(squares / static_cast<double>(pixels));
+        });
+    else if (conv.mean)
+        batch_norm_statistics(rest, pixels, s.F, conv.out, conv.mean, conv.var);
 }
 
 size_t conv2d_packed_bytes(const Conv2d& conv) {

@@ -17,6 +17,9 @@ struct ConvAlgorithm {
     // them. Null where run reads the weights as they are.
     size_t (*packed_bytes)(const Conv2d& conv) = nullptr;
     void (*pack)(const Context& context, const Conv2d& conv, float* packed) = nullptr;
+    // Forward: of how many parts of out (statistics.h) run leaves mean and variance in conv.parts, where that is not
+    // null. Null where it takes none: out is then read once more.
+    int64_t (*parts)(const Conv2d& conv) = nullptr;
 };
 
 extern const ConvAlgorithm kConvFft, kConvDepthwise, kConvNarrow, kConvStrip, kConvWinograd4, kConvWinograd2,

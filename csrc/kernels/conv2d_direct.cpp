@@ -19,6 +19,7 @@
 #include "kernels.h"
 #include "parallel.h"
 #include "prefetch.h"
+#include "statistics.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
@@ -328,6 +329,12 @@ void pack_weights(const Context& context, const Conv2d& c, const Gather& g, cons
     });
 }
 
+// How many blocks of tiles a phase has at most.
+int64_t tile_blocks_of(const Gather& g, const Blocks& b) {
+    const int64_t pixels = g.N * ceil_div(g.DH, g.phases_h) * ceil_div(g.DW, g.phases_w);
+    return ceil_div(ceil_div(pixels, kTileRows), b.tiles);
+}
+
 void run_gather(const Context& context, const Conv2d& c) {
     const Gather g = gather_of(c);
     const Blocks b = blocks_of(g);
@@ -345,8 +352,7 @@ void run_gather(const Context& context, const Conv2d& c) {
     float* zeros = reinterpret_cast<float*>(context.workspace + l.zeros);
     for (int64_t k = 0; k < g.SC; ++k) zeros[k] = 0.0f;
 
-    const int64_t most_pixels = g.N * ceil_div(g.DH, g.phases_h) * ceil_div(g.DW, g.phases_w);
-    const int64_t tile_blocks = ceil_div(ceil_div(most_pixels, kTileRows), b.tiles), phases = g.phases_h * g.phases_w;
+    const int64_t tile_blocks = tile_blocks_of(g, b), phases = g.phases_h * g.phases_w;
     const Activation activation = g.backward ? Activation::none : c.activation;
     const bool ahead = !b.images_innermost && b.panel_blocks == 1 && g.KH >= g.step_h && g.KW >= g.step_w &&
                        g.N * (g.SH * g.SW * g.SC + g.DH * g.DW * g.DC) * 4 > kPrefetchFrom;
@@ -399,6 +405,7 @@ void run_gather(const Context& context, const Conv2d& c) {
                     for (int64_t r = 0; r < rows; ++r)
                         store_edge(edge + r * p.width, p.width, destination[r] + p.to, 0, 1, p.columns);
             }
+            if (c.parts) take_part(c.parts, block, g.DC, p.to, p.columns, table.destination, q1 - q0);
         }
     });
 }
@@ -430,9 +437,14 @@ void pack(const Context& context, const Conv2d& c, float* packed) {
     pack_weights(context, c, g, blocks_of(g), packed);
 }
 
+int64_t parts(const Conv2d& c) {
+    const Gather g = gather_of(c);
+    return tile_blocks_of(g, blocks_of(g));
+}
+
 }  // namespace
 
-const ConvAlgorithm kConvDirect = {"direct", can, prefer, workspace, run, false, packed_bytes, pack};
+const ConvAlgorithm kConvDirect = {"direct", can, prefer, workspace, run, false, packed_bytes, pack, parts};
 
 }  // namespace PYNET_LEVEL
 }  // namespace pynet

@@ -17,6 +17,7 @@
 #include "kernels.h"
 #include "parallel.h"
 #include "prefetch.h"
+#include "statistics.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
@@ -268,6 +269,8 @@ void run_panel(const Walk& walk, int64_t pixels, const float* const* source, flo
     }
 }
 
+int64_t places_of(const View& v, const Plan& p) { return ceil_div(v.N, p.images) * p.bands; }
+
 struct Layout {  // bytes
     int64_t weights, bias, threads, strip, table, each, total;
 };
@@ -317,7 +320,7 @@ void run_gather(const Context& context, const Conv2d& c) {
         for (int64_t j = 0; j < p.width(); ++j)
             bias[group * p.width() + j] = !v.backward && c.bias && j < v.Dg ? c.bias[group * v.Dg + j] : 0.0f;
     const Activation activation = v.backward ? Activation::none : c.activation;
-    const int64_t image_blocks = ceil_div(v.N, p.images), places = image_blocks * p.bands;
+    const int64_t places = places_of(v, p);
     const bool large = v.N * (v.SH * v.SW * v.SC + v.DH * v.DW * v.DC) * 4 > kPrefetchFrom;
     parallel_for(context, p.panel_blocks * places, [&](int64_t chunk, int thread) {
         const int64_t block = chunk / places, band = chunk % places % p.bands, n0 = chunk % places / p.bands * p.images,
@@ -363,6 +366,7 @@ void run_gather(const Context& context, const Conv2d& c) {
                          : panel.vectors == 2
                              ? run_panel<2>
                              : run_panel<kWidest>)(walk, pixels, source, destination, to, &sources, &destinations);
+                        if (c.parts) take_part(c.parts, chunk % places, v.DC, to, panel.columns, destination, pixels);
                     }
                     weights += v.groups * p.width() * size;
                 }
@@ -414,9 +418,14 @@ void pack(const Context& context, const Conv2d& c, float* packed) {
     pack_weights(context, c, v, plan_of(v), packed);
 }
 
+int64_t parts(const Conv2d& c) {
+    const View v = view_of(c);
+    return places_of(v, plan_of(v));
+}
+
 }  // namespace
 
-const ConvAlgorithm kConvStrip = {"strip", can, prefer, workspace, run, false, packed_bytes, pack};
+const ConvAlgorithm kConvStrip = {"strip", can, prefer, workspace, run, false, packed_bytes, pack, parts};
 
 }  // namespace PYNET_LEVEL
 }  // namespace pynet

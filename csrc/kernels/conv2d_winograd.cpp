@@ -94,6 +94,29 @@ void transform_all_weights(const Context& context, const Conv2d& c, float* u) {
     });
 }
 
+// A^T p A of tiles [first, first + count) for outputs [f, f + columns), and their statistics where they are wanted:
+// part number `part`. Products of neighbouring tiles lie `row` floats apart.
+template <int m>
+void transform_outputs(const Conv2d& c, const Maps& t, int64_t first, int64_t count, const float* products, int64_t row,
+                       int64_t stride, int64_t f, int64_t columns, int64_t part) {
+    const bool back = c.pass == ConvPass::backward_data;
+    const Finish finish = {back ? nullptr : c.bias, back ? Activation::none : c.activation, c.alpha};
+    if (!c.parts) {
+        for_tiles<m>(t, first, count, [&](int64_t i, const Tile& at) {
+            transform_output<m>(t, at, products + i * row, stride, f, columns, finish);
+        });
+        return;
+    }
+    const Tile start = tile_at<m>(t, first);
+    Part statistics(c.parts, part, t.DC, f, columns,
+                    t.destination + ((start.n * t.DH + start.y) * t.DW + start.x) * t.DC);
+    for_tiles<m>(t, first, count, [&](int64_t i, const Tile& at) {
+        transform_output<m>(t, at, products + i * row, stride, f, columns, finish);
+        add_output<m>(t, at, f, statistics);
+    });
+    statistics.finish();
+}
+
 // The fused form ---------------------------------------------------------------------------------------------------
 
 struct Plan {
@@ -138,8 +161,6 @@ void run_fused(const Context& context, const Conv2d& c) {
     for (int64_t i = 0; i < p.v_row; ++i) zeros[i] = 0.0f;
     if (!c.packed) transform_all_weights<m>(context, c, own);
     const float* u = c.packed ? c.packed : own;
-    const bool back = c.pass == ConvPass::backward_data;
-    const Finish finish = {back ? nullptr : c.bias, back ? Activation::none : c.activation, c.alpha};
     const int64_t panels = ceil_div(t.DC, kPanel), chunks = ceil_div(t.tiles, p.chunk) * p.groups;
     const int64_t at_once = minimum(context.threads, chunks);
     parallel_for(context, chunks, [&](int64_t chunk, int thread) {
@@ -162,9 +183,7 @@ void run_fused(const Context& context, const Conv2d& c) {
                 if (last == end) ahead.fetch(xi);
             }
             const int64_t f = panel * kPanel, columns = minimum((last - panel) * kPanel, t.DC - f);
-            for_tiles<m>(t, first, count, [&](int64_t i, const Tile& at) {
-                transform_output<m>(t, at, products + i * p.p_row, p.p_stride, f, columns, finish);
-            });
+            transform_outputs<m>(c, t, first, count, products, p.p_row, p.p_stride, f, columns, chunk / p.groups);
         }
     });
 }
@@ -205,8 +224,6 @@ void run_blocked(const Context& context, const Conv2d& c) {
     float* zeros = v + X * b.v_stride;
     float* scratch = zeros + b.v_row;
     for (int64_t i = 0; i < b.v_row; ++i) zeros[i] = 0.0f;
-    const bool back = c.pass == ConvPass::backward_data;
-    const Finish finish = {back ? nullptr : c.bias, back ? Activation::none : c.activation, c.alpha};
     const int64_t panels = ceil_div(t.DC, kPanel);
     for (int64_t block = 0; block < t.tiles; block += kBlockTiles) {
         const int64_t tiles = minimum(kBlockTiles, t.tiles - block), chunks = ceil_div(tiles, kChunkTiles);
@@ -228,9 +245,8 @@ void run_blocked(const Context& context, const Conv2d& c) {
                     multiply_panel(count, channels, vectors, v + xi * b.v_stride + first * b.v_row + k, b.v_row,
                                    u + xi * b.u_stride, products + xi * b.p_stride, width, k > 0);
             }
-            for_tiles<m>(t, block + first, count, [&](int64_t i, const Tile& at) {
-                transform_output<m>(t, at, products + i * width, b.p_stride, panel * kPanel, columns, finish);
-            });
+            transform_outputs<m>(c, t, block + first, count, products, width, b.p_stride, panel * kPanel, columns,
+                                 (block + first) / kChunkTiles);
         });
     }
 }
@@ -293,6 +309,12 @@ size_t packed_bytes(const Conv2d& c) {
 }
 
 template <int m>
+int64_t parts(const Conv2d& c) {
+    const Maps t = maps_of<m>(c);
+    return ceil_div(t.tiles, is_blocked<m>(t) ? kChunkTiles : plan_of<m>(c, t, 1).chunk);
+}
+
+template <int m>
 void run(const Context& context, const Conv2d& c) {
     if (c.pass == ConvPass::backward_weight)
         winograd_weight<m>(context, c);
@@ -304,7 +326,7 @@ void run(const Context& context, const Conv2d& c) {
 
 template <int m>
 constexpr ConvAlgorithm algorithm(const char* name) {
-    return {name, can, prefer<m>, workspace<m>, run<m>, true, packed_bytes<m>, transform_all_weights<m>};
+    return {name, can, prefer<m>, workspace<m>, run<m>, true, packed_bytes<m>, transform_all_weights<m>, parts<m>};
 }
 
 }  // namespace

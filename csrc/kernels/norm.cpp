@@ -10,6 +10,7 @@
 #include "activation.h"
 #include "batch_norm.h"
 #include "parallel.h"
+#include "statistics.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
@@ -45,14 +46,6 @@ void merge_run(const float* x, int64_t columns, int64_t r0, int64_t r1, int64_t 
                    repeated);
         }
     });
-}
-
-// Merges another mean and sum of squares, of `count` values, into (mean, squares) of `before` values.
-PYNET_INLINE void merge(double before, double count, double other_mean, double other_squares, double& mean,
-                        double& squares) {
-    const double share = count / (before + count), delta = other_mean - mean;
-    mean += delta * share;
-    squares += other_squares + delta * delta * before * share;
 }
 
 template <Activation kActivation, bool kResidual>

@@ -3,6 +3,7 @@
 // vectors of them are written. Tiles at the edge read zeros and write what exists.
 #pragma once
 #include "conv2d.h"
+#include "statistics.h"
 #include "winograd.h"
 
 namespace pynet {
@@ -236,6 +237,19 @@ PYNET_INLINE void transform_output(const Maps& t, const Tile& at, const float* p
                                                                                      t.DC, rows, columns, channels - c,
                                                                                      bias, finish);
     }
+}
+
+// Adds what transform_output wrote to the statistics of a part.
+template <int m>
+PYNET_INLINE void add_output(const Maps& t, const Tile& at, int64_t f, Part& part) {
+    const int64_t rows = minimum(m, t.DH - at.y), columns = minimum(m, t.DW - at.x), row = t.DW * t.DC;
+    const float* from = t.destination + (at.n * t.DH + at.y) * row + at.x * t.DC + f;
+    if (rows == m && columns == m) {
+        part.add<m * m>([=](int i) { return from + i / m * row + i % m * t.DC; });
+        return;
+    }
+    for (int64_t y = 0; y < rows; ++y)
+        for (int64_t x = 0; x < columns; ++x) part.add<1>([=](int) { return from + y * row + x * t.DC; });
 }
 
 // A dout A^T, the adjoint of transform_output, for kLanes channels (or the first `lanes`) of one tile.

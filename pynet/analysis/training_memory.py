@@ -129,7 +129,7 @@ def _scratch(node: Any) -> dict[Any, int]:
     fused = a.get("activation", "none") != "none" and node.operation.name in ("conv2d", "linear")
     scratch: dict[Any, int] = {"whole": block_bytes(node.shape, node.dtype) if fused else 0}
     if node.operation.name == "conv2d" and node.dtype == np.float32:
-        x, weight, _ = node.saved
+        x, weight, *_ = node.saved
         window = (a["stride"], a["padding"], a["dilation"], a["groups"], a["algorithm"])
         _, scratch[0], scratch[1] = _core.conv2d_scratch(x.shape, weight.shape, *window)
     if node.operation.name == "linear" and node.dtype == np.float32:  # a 1x1 convolution of single pixels

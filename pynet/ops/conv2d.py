@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-from pynet.autograd import Operation, Pending, Tensor, is_fusion_enabled, owe, put_off, record
+from pynet.autograd import Operation, Pending, Tensor, is_fusion_enabled, is_grad_enabled, owe, put_off, record
 from pynet.ops._backend import Array, backend, hwio, integer, nhwc, pair, require_floats, window_counts
 from pynet.ops.activation import absorb_activation, activate, activation_of
 from pynet.ops.pad import pad
@@ -58,12 +58,16 @@ def _forward(
     activation: str,
     alpha: float,
     algorithm: str,
+    statistics: bool,
 ) -> tuple[Array, tuple]:
     x, weight = nhwc(x), hwio(weight)
-    out = backend(x, weight, bias).conv2d_forward(
-        x, weight, bias, stride, padding, dilation, groups, activation, alpha, algorithm
-    )
-    return out, (x, weight, None if activation == "none" else out)
+    on = backend(x, weight, bias)
+    geometry = (stride, padding, dilation, groups)
+    if statistics:
+        out, mean, var = on.conv2d_forward_statistics(x, weight, bias, *geometry, algorithm)
+        return out, (x, weight, None, (mean, var))
+    out = on.conv2d_forward(x, weight, bias, *geometry, activation, alpha, algorithm)
+    return out, (x, weight, None if activation == "none" else out, None)
 
 
 def _backward(
@@ -77,8 +81,9 @@ def _backward(
     activation: str,
     alpha: float,
     algorithm: str,
+    statistics: bool,
 ) -> tuple:
-    x, weight, out = saved
+    x, weight, out, _ = saved
     on = backend(dout)
     dout = nhwc(dout)
     if out is not None:
@@ -101,7 +106,7 @@ def _absorb(waiting: Pending, name: str, others: tuple, attributes: dict[str, An
     The two commute, and so the gradient of the ReLU is taken on the small map.
     """
     if name != "max_pool2d":
-        return absorb_activation(waiting, name, others, attributes)
+        return absorb_activation(waiting, name, others, {**attributes, "statistics": False})
     if waiting.attributes["activation"] != "relu" or attributes["return_indices"] or attributes["ceil_mode"]:
         return None
     without = {**waiting.attributes, "activation": "none"}
@@ -112,6 +117,17 @@ def _absorb(waiting: Pending, name: str, others: tuple, attributes: dict[str, An
 
 
 CONV2D = Operation("conv2d", _forward, _backward, absorb=_absorb)
+
+
+def statistics_of(x: Tensor) -> tuple[Array, Array] | None:
+    """Mean and biased variance of each channel of `x`, as the convolution that made it left them.
+
+    None where it left none, or where somebody has written x since or may have.
+    """
+    node = x.grad_fn
+    if node is None or node.operation is not CONV2D or not node.saved or x._storage.held or x._storage.written:
+        return None
+    return node.saved[3]
 
 
 def conv2d(
@@ -181,6 +197,12 @@ def conv2d(
         "activation": fused,
         "alpha": number,
         "algorithm": _algorithm.get(),
+        # What follows a convolution without bias is, with hardly an exception, batch norm. Whether it is does not
+        # matter here: the bits must not depend on how much the convolution can know.
+        "statistics": bias is None
+        and fused == "none"
+        and is_grad_enabled()
+        and (x._requires_grad or weight._requires_grad),
     }
     inputs = (x, weight, bias)
     if attributes["algorithm"] == "auto":

@@ -1,8 +1,8 @@
 """Batch normalisation, which waits for what follows.
 
-The statistics are computed, and the running ones updated, at once; the affine pass over the maps is put off,
-because what usually comes next, a sum with a shortcut and an activation, fits into the same pass. See
-`pynet.autograd.Pending`.
+The statistics are taken, from the convolution before or in a pass of their own, and the running ones updated,
+at once; the affine pass over the maps is put off, because what usually comes next, a sum with a shortcut and an
+activation, fits into the same pass. See `pynet.autograd.Pending`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from pynet.autograd import Operation, Pending, Tensor, put_off, wrap, wrote
 from pynet.ops._backend import Array, backend, nhwc, require_floats
 from pynet.ops.activation import absorb_activation
+from pynet.ops.conv2d import statistics_of
 
 
 def _maps(x: Array) -> Array:
@@ -138,7 +139,7 @@ def batch_norm(
     from_batch = training
     array = x.array
     if from_batch:
-        mean, var = _batch_statistics(array)
+        mean, var = _batch_statistics(x)
         if training and running_mean is not None and array.size:
             _update_running(running_mean, running_var, mean, var, array.size // channels, momentum)
     else:
@@ -157,17 +158,18 @@ def batch_norm(
     )
 
 
-def _batch_statistics(x: Array) -> tuple[Array, Array]:
-    channels = x.shape[1]
-    if x.size == 0:
-        return np.zeros(channels, x.dtype), np.ones(channels, x.dtype)
-    if x.size == channels:
+def _batch_statistics(x: Tensor) -> tuple[Array, Array]:
+    array = x.array
+    channels = array.shape[1]
+    if array.size == 0:
+        return np.zeros(channels, array.dtype), np.ones(channels, array.dtype)
+    if array.size == channels:
         raise ValueError(
-            f"batch_norm: training needs more than one value a channel, got x of shape {x.shape}; use a "
+            f"batch_norm: training needs more than one value a channel, got x of shape {array.shape}; use a "
             "larger batch, or "
             "eval()"
         )
-    return backend(x).batch_norm_statistics(_maps(x))
+    return statistics_of(x) or backend(array).batch_norm_statistics(_maps(array))
 
 
 def _running(statistic: Any, dtype: np.dtype) -> Array:

@@ -8,7 +8,12 @@ of `pynet._core`. Arrays keep their dtype; shapes, labels and parameters have be
 from __future__ import annotations
 
 from .activation import activation_backward, activation_forward, maxout_backward, maxout_forward
-from .conv2d import conv2d_backward_data, conv2d_backward_weight, conv2d_forward
+from .conv2d import (
+    conv2d_backward_data,
+    conv2d_backward_weight,
+    conv2d_forward,
+    conv2d_forward_statistics,
+)
 from .curve import curve_backward, curve_forward
 from .dropout import dropout_backward, dropout_forward
 from .elementwise import (
@@ -101,6 +106,7 @@ __all__ = [
     "conv2d_backward_data",
     "conv2d_backward_weight",
     "conv2d_forward",
+    "conv2d_forward_statistics",
     "cos",
     "cross_entropy_backward",
     "cross_entropy_forward",

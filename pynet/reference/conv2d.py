@@ -18,6 +18,7 @@ import numpy as np
 
 from .activation import activation_forward
 from .layout import Pair, add_to_windows, crop, nhwc_full, pad, to_hwio, to_nhwc, windows
+from .norm import batch_norm_statistics
 
 Shape4 = tuple[int, int, int, int]
 
@@ -87,6 +88,23 @@ def conv2d_forward(
     if bias is not None:
         per_pixel = per_pixel + bias
     return activation_forward(to_nhwc(per_pixel.transpose(0, 3, 1, 2)), activation, alpha)
+
+
+def conv2d_forward_statistics(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    algorithm: str,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return `conv2d_forward` without an activation, and mean (F,) and biased variance (F,) of its channels:
+    what a batch norm asks for next. Kernels take them while the values are in cache.
+    """
+    out = conv2d_forward(x, weight, bias, stride, padding, dilation, groups, "none", 0.0, algorithm)
+    return out, *batch_norm_statistics(out)
 
 
 def conv2d_backward_data(

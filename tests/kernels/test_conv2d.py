@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pynet import _core, reference
+from pynet import _core, profile, reference
 from tests.shapes import CONV_CASES, ConvCase
 
 EPS = np.finfo(np.float32).eps
@@ -125,6 +125,76 @@ def test_activation_epilogue(isa, activation, alpha):
     np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-5)
 
 
+def with_statistics(case, x, w, b, algorithm):
+    """What the float64 reference makes of the output, beside what the kernel delivers with it; None where the
+    algorithm cannot compute it.
+    """
+    operands = (x, w, b, *geometry(case))
+    try:
+        out = _core.conv2d_forward(*operands, "none", 0.0, algorithm)
+    except ValueError as error:
+        assert "cannot compute this shape" in str(error)
+        return None
+    got = _core.conv2d_forward_statistics(*operands, algorithm)
+    assert got[0].tobytes() == out.tobytes() and got[0].strides == out.strides
+    return (*got, *reference.batch_norm_statistics(out.astype(np.float64)))
+
+
+def assert_statistics(found, at_most=1e-5):
+    _, mean, var, want_mean, want_var = found
+    np.testing.assert_allclose(
+        mean, want_mean, rtol=8 * EPS, atol=32 * EPS * np.sqrt(want_var.max(initial=1))
+    )
+    np.testing.assert_allclose(var, want_var, rtol=at_most, atol=1e-12)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("case", CONV_CASES, ids=str)
+def test_statistics(isa, same_bits, case, algorithm):
+    found = same_bits(lambda: with_statistics(case, *operands(case), algorithm))
+    if found is not None:
+        assert_statistics(found)
+
+
+# Edges of Winograd tiles, a first layer, a stride, a plain product, many channels
+STATISTICS = [
+    ConvCase(5, 16, 17, 19, 24, 3, 3, padding=(1, 1)),
+    ConvCase(3, 3, 40, 37, 20, 3, 3, padding=(1, 1)),
+    ConvCase(4, 20, 30, 31, 36, 3, 3, (2, 2), (1, 1)),
+    ConvCase(4, 40, 17, 16, 48, 1, 1),
+    ConvCase(1, 320, 13, 13, 324, 3, 3, padding=(1, 1)),
+]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("case", STATISTICS, ids=str)
+def test_statistics_far_from_zero(isa, case, algorithm):
+    """Mean 1000 and deviation 1: sums of squares would leave no digit; the first pixel lies apart."""
+    x, w, b = operands(case)
+    w /= np.sqrt(w[0].size)
+    x[0, :, 0, 0] += 10
+    found = with_statistics(case, x, w, b + 1000, algorithm)
+    if found is not None:
+        assert_statistics(found, 1e-4)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("case", STATISTICS, ids=str)
+def test_statistics_of_constants_and_nan(isa, case, algorithm):
+    x, w, b = operands(case)
+    w[1], b[1] = 0.0, 0.1
+    w[3, 0, 0, 0] = np.nan
+    found = with_statistics(case, x, w, b, algorithm)
+    if found is not None:
+        out, mean, var, _, _ = found
+        np.testing.assert_allclose(mean[1], 0.1, rtol=16 * EPS)
+        assert var[1] <= (16 * EPS * 0.1) ** 2
+        missing = np.flatnonzero(np.isnan(out).any((0, 2, 3)))
+        assert 3 in missing
+        np.testing.assert_array_equal(np.flatnonzero(np.isnan(mean)), missing)
+        np.testing.assert_array_equal(np.flatnonzero(np.isnan(var)), missing)
+
+
 @pytest.mark.parametrize("make", [
     lambda x: x[::-1], lambda x: x[:, :, ::-1], np.asfortranarray, lambda x: np.broadcast_to(x[:1], x.shape),
     lambda x: np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))[:, :, 1:-1, 1:-1],
@@ -165,3 +235,49 @@ def test_refusals(change, message):
             x, w, None, change.get("stride", (1, 1)), (0, 0), (1, 1), change.get("groups", 1), "none", 0.0,
             change.get("algorithm", "auto"),
         )  # fmt: skip
+
+
+# --- the choice ------------------------------------------------------------------------------------------
+
+
+def chosen(case, pass_name):
+    """The algorithm that "auto" takes for a pass."""
+    x, w, b = operands(case)
+    run = {
+        "forward": lambda: _core.conv2d_forward(x, w, b, *geometry(case), "none", 0.0, "auto"),
+        "data": lambda: _core.conv2d_backward_data(dout, w, x.shape, *geometry(case), "auto"),
+        "weight": lambda: _core.conv2d_backward_weight(dout, x, w.shape, *geometry(case), True, "auto"),
+    }
+    dout = run["forward"]()
+    with profile() as p:
+        run[pass_name]()
+    (record,) = p.records
+    return record.algorithm
+
+
+def conv(N, C, size, F, kernel, stride=1, groups=1):
+    padding = kernel // 2
+    return ConvCase(N, C, size, size, F, kernel, kernel, (stride, stride), (padding, padding), groups=groups)
+
+
+@pytest.mark.parametrize("pass_name", ["forward", "data", "weight"])
+@pytest.mark.parametrize("channels", [12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 160])
+def test_plain_3x3_layers_go_to_winograd(isa, channels, pass_name):
+    """Whatever the number of vectors that the outputs fill: less arithmetic beats any order of it."""
+    assert chosen(conv(2, channels, 16, channels, 3), pass_name) == "winograd4"
+
+
+@pytest.mark.parametrize(
+    "case, forward, data, weight",
+    [
+        (conv(1, 3, 32, 64, 3), "strip", "direct", "strip"),  # a first layer
+        (conv(1, 1, 28, 6, 5), "narrow", "narrow", "narrow"),  # LeNet-5's
+        (conv(1, 64, 16, 64, 3, stride=2), "direct", "direct", "direct"),
+        (conv(1, 64, 16, 64, 1), "direct", "direct", "direct"),
+        (conv(1, 64, 7, 64, 3, groups=64), "depthwise", "depthwise", "depthwise"),
+        (conv(1, 32, 32, 32, 15), "fft", "fft", "fft"),
+    ],
+    ids=str,
+)
+def test_other_layers_go_to_the_algorithm_made_for_them(isa, case, forward, data, weight):
+    assert [chosen(case, name) for name in ("forward", "data", "weight")] == [forward, data, weight]

@@ -58,6 +58,16 @@ def test_forward_is_the_definition(layer):
     np.testing.assert_allclose(without, naive(x, weight, 0 * bias, *geometry), atol=1e-12)
 
 
+def test_statistics_are_those_of_the_output(layer):
+    x, weight, bias, geometry = layer
+    out, mean, var = reference.conv2d_forward_statistics(x, weight, bias, *geometry, "auto")
+    plain = reference.conv2d_forward(x, weight, bias, *geometry, "none", 0.0, "auto")
+    np.testing.assert_array_equal(out, plain)
+    if out.size:
+        np.testing.assert_allclose(mean, out.mean((0, 2, 3)), atol=1e-14)
+        np.testing.assert_allclose(var, out.var((0, 2, 3)), atol=1e-14)
+
+
 def test_gradients(layer, rng, check_gradient):
     x, weight, bias, geometry = layer
 
