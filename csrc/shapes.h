@@ -50,6 +50,8 @@ struct Gemm {
     float alpha;
     const float* packed_b = nullptr;
     float* b_sums = nullptr;
+    float* parts =
+        nullptr;  // where the kernels leave the statistics of each column of C, by blocks of its rows, or null
 };
 
 // Activations (N, H, W, C) -> (N, OH, OW, F), weights (KH, KW, C / groups, F).

@@ -28,11 +28,12 @@ namespace {
 constexpr int64_t kTableBytes = 48 * 1024;  // pointer tables of one block of tiles
 constexpr int64_t kWantedChunks = 32;
 
-// destination[i][j] = activate(bias[j] + sum over taps t and k < K of source[t][i][first + k] * b[offset[t] + k][j]).
+// destination[i][to + j] = activate(bias[j] + sum over taps t and k < K of source[t][i][first + k] * b[offset[t] +
+// k][j]); of the last vector `last` columns exist.
 template <int Rows, int NV>
 PYNET_NOINLINE void tile_taps(int64_t taps, int64_t K, const float* const* source, int64_t first, const int64_t* offset,
                               const float* b, const float* bias, Activation activation, float alpha,
-                              float* const* destination) {
+                              float* const* destination, int64_t to, int64_t last) {
     vfloat sum[Rows][NV];
     PYNET_UNROLL
     for (int i = 0; i < Rows; ++i) {
@@ -61,12 +62,14 @@ PYNET_NOINLINE void tile_taps(int64_t taps, int64_t K, const float* const* sourc
     for (int j = 0; j < NV; ++j) {
         const vfloat add = load(bias + j * kLanes);
         PYNET_UNROLL
-        for (int i = 0; i < Rows; ++i) store(destination[i] + j * kLanes, activate(sum[i][j] + add, activation, alpha));
+        for (int i = 0; i < Rows; ++i)
+            store_lanes(destination[i] + to + j * kLanes, activate(sum[i][j] + add, activation, alpha),
+                        j < NV - 1 ? kLanes : last);
     }
 }
 
 typedef void (*TapsFunction)(int64_t, int64_t, const float* const*, int64_t, const int64_t*, const float*, const float*,
-                             Activation, float, float* const*);
+                             Activation, float, float* const*, int64_t, int64_t);
 
 template <int Rows = kTileRows>
 PYNET_INLINE TapsFunction taps_for(int64_t rows, int vectors) {
@@ -297,7 +300,7 @@ GatherLayout layout_of(const Gather& g, const Blocks& b, int threads) {
     l.bias = round_up(g.groups * b.taps * g.Sg * b.width * 4, 64);
     l.zeros = l.bias + round_up(g.groups * b.width * 4, 64);
     l.threads = l.zeros + round_up(g.SC * 4, 64);
-    l.each = table_bytes(b) + kTileRows * kPanel * 4 + 64;
+    l.each = table_bytes(b);
     l.total = l.threads + l.each * threads;
     return l;
 }
@@ -369,7 +372,6 @@ void run_gather(const Context& context, const Conv2d& c) {
 
         char* memory = context.workspace + l.threads + thread * l.each;
         const Table table = table_at(memory, b);
-        float* edge = reinterpret_cast<float*>(memory + table_bytes(b));
         const int64_t tiles = ceil_div(q1 - q0, kTileRows);
         const int64_t taps = taps_of(g, phase, table.taps);
         Pixel at = pixel_at(g, b, phase, q0);
@@ -389,23 +391,19 @@ void run_gather(const Context& context, const Conv2d& c) {
                                  some * phases * g.DC, (last - first) * tiles);
         for (int64_t index = first; index < last; ++index) {
             const Panel p = panel_at(g, b, index);
-            const bool whole = p.columns == p.width;
             for (int64_t tile = 0; tile < tiles; ++tile) {
                 const int64_t rows = minimum(kTileRows, q1 - q0 - tile * kTileRows);
                 float* const* destination = table.destination + tile * kTileRows;
                 sources.share();
                 destinations.share();
-                float* target[kTileRows];
-                for (int64_t r = 0; r < rows; ++r) target[r] = whole ? destination[r] + p.to : edge + r * p.width;
                 taps_for<>(rows, panel_vectors(p.columns))(
                     table.used[tile], g.Sg, table.source + tile * b.taps * kTileRows, p.from,
                     table.offset + tile * b.taps, packed + p.place * b.taps * g.Sg, bias + p.place, activation, c.alpha,
-                    target);
-                if (!whole)
-                    for (int64_t r = 0; r < rows; ++r)
-                        store_edge(edge + r * p.width, p.width, destination[r] + p.to, 0, 1, p.columns);
+                    destination, p.to, p.columns - p.width + kLanes);
             }
-            if (c.parts) take_part(c.parts, block, g.DC, p.to, p.columns, table.destination, q1 - q0);
+            if (c.parts)
+                take_part(c.parts, block, g.DC, p.to, p.columns, q1 - q0,
+                          [&](int64_t q) { return table.destination[q]; });
         }
     });
 }

@@ -4,12 +4,13 @@
 //   backward_weight  dW = col^T dout       summed over fixed parts of the images, in order
 //   backward_data    dcol = dout W^T, added back into the pixels they came from, image by image
 // A 1x1 convolution without stride and padding is one plain product and no columns are written.
-// Preferred for narrow 1x1 layers and where there are so few channels that reading pixels in place would leave
-// the vector units idle (a first layer). Layout: (N, H, W, C), weights (KH, KW, Cg, F). Aliasing: none allowed.
+// Preferred for these, and where there are so few channels that reading pixels in place would leave the vector units
+// idle. Layout: (N, H, W, C), weights (KH, KW, Cg, F). Aliasing: none allowed.
 #include "conv2d.h"
 #include "gemm.h"
 #include "kernels.h"
 #include "parallel.h"
+#include "tile_products.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
@@ -23,14 +24,14 @@ bool plain(const Conv2dShape& s) {
 Gemm plain_gemm(const Conv2d& c) {
     const Conv2dShape& s = c.shape;
     const int64_t pixels = s.N * s.H * s.W;
-    switch (c.pass) {
-        case ConvPass::forward:
-            return Gemm{pixels, s.F, s.C, c.x, s.C, 1, c.weight, s.F, 1, c.out, s.F, c.bias, c.activation, c.alpha};
-        case ConvPass::backward_data:
-            return Gemm{pixels, s.C, s.F, c.out, s.F, 1, c.weight, 1, s.F, c.x, s.C, nullptr, Activation::none, 0};
-        default:
-            return Gemm{s.C, s.F, pixels, c.x, 1, s.C, c.out, s.F, 1, c.weight, s.F, nullptr, Activation::none, 0};
-    }
+    if (c.pass == ConvPass::backward_weight)
+        return {s.C, s.F, pixels, c.x, 1, s.C, c.out, s.F, 1, c.weight, s.F, nullptr, Activation::none, 0};
+    Gemm g = c.pass == ConvPass::forward
+                 ? Gemm{pixels, s.F, s.C, c.x, s.C, 1, c.weight, s.F, 1, c.out, s.F, c.bias, c.activation, c.alpha}
+                 : Gemm{pixels, s.C, s.F, c.out, s.F, 1, c.weight, 1, s.F, c.x, s.C, nullptr, Activation::none, 0};
+    g.packed_b = c.packed;
+    g.parts = c.parts;
+    return g;
 }
 
 struct Plan {
@@ -181,11 +182,7 @@ void run_backward_weight(const Context& context, const Conv2d& c, const Plan& p)
                     dout = tail;
                     ldb = width;
                 }
-                for (int64_t k = 0; k < p.K; k += kTileRows) {
-                    const int64_t rows = minimum(kTileRows, p.K - k);
-                    tile_for<false>(rows, panel_vectors(s.Fg() - f))(q1 - q0, columns + k, p.K, dout, ldb,
-                                                                     partial + f * p.K + k * width, width, q0 > first);
-                }
+                multiply_transposed(p.K, width, q1 - q0, columns, p.K, dout, ldb, partial + f * p.K, width, q0 > first);
             }
         }
     });
@@ -208,15 +205,9 @@ bool columns_pay(const Conv2dShape& s, ConvPass pass) {
 }
 
 bool can(const Conv2d&) { return true; }
-// Tables of pointers, which the direct algorithm fills for every tile, are most of the work of a narrow 1x1.
-bool narrow(const Conv2d& c) {
-    const bool back = c.pass == ConvPass::backward_data;
-    const int64_t from = back ? c.shape.F : c.shape.C, to = back ? c.shape.C : c.shape.F;
-    return c.pass != ConvPass::backward_weight && from <= 4 * kLanes && to <= kPanel;
-}
-
 bool prefer(const Conv2d& c) {
-    return plain(c.shape) ? narrow(c) : c.shape.groups == 1 && columns_pay(c.shape, c.pass);
+    if (plain(c.shape)) return c.pass != ConvPass::backward_weight;
+    return c.shape.groups == 1 && columns_pay(c.shape, c.pass);
 }
 
 size_t workspace(const Conv2d& c, int threads) {
@@ -240,9 +231,14 @@ void run(const Context& context, const Conv2d& c) {
         run_backward_weight(context, c, p);
 }
 
+bool packs(const Conv2d& c) { return plain(c.shape) && c.pass != ConvPass::backward_weight; }
+size_t packed_bytes(const Conv2d& c) { return packs(c) ? gemm_packed_bytes(plain_gemm(c)) : 0; }
+void pack(const Context& context, const Conv2d& c, float* packed) { gemm_pack(context, plain_gemm(c), packed); }
+int64_t parts(const Conv2d& c) { return plain(c.shape) ? gemm_parts(plain_gemm(c)) : 0; }
+
 }  // namespace
 
-const ConvAlgorithm kConvIm2col = {"im2col", can, prefer, workspace, run};
+const ConvAlgorithm kConvIm2col = {"im2col", can, prefer, workspace, run, false, packed_bytes, pack, parts};
 
 }  // namespace PYNET_LEVEL
 }  // namespace pynet

@@ -366,7 +366,9 @@ void run_gather(const Context& context, const Conv2d& c) {
                          : panel.vectors == 2
                              ? run_panel<2>
                              : run_panel<kWidest>)(walk, pixels, source, destination, to, &sources, &destinations);
-                        if (c.parts) take_part(c.parts, chunk % places, v.DC, to, panel.columns, destination, pixels);
+                        if (c.parts)
+                            take_part(c.parts, chunk % places, v.DC, to, panel.columns, pixels,
+                                      [=](int64_t q) { return destination[q]; });
                     }
                     weights += v.groups * p.width() * size;
                 }

@@ -13,6 +13,9 @@
 
 #include "kernels.h"
 #include "parallel.h"
+#include "prefetch.h"
+#include "statistics.h"
+#include "stream.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
@@ -22,9 +25,11 @@ constexpr int64_t kBlockK = 384;                // longer blocks gain nothing, s
 constexpr int64_t kChunkRows = 128;             // a block of A, kBlockK wide, that stays in the second-level cache
 constexpr int64_t kChunkProducts = 128 * 1024;  // smaller chunks cost more in hand-outs than they balance
 constexpr int64_t kEnoughChunks = 16, kEnoughPanels = 8;
-constexpr int64_t kSplitK = 512;      // least length of K that is worth a partial result
-constexpr int64_t kOften = 192;       // columns of C from which packing A repays
-constexpr int64_t kPackedAtOnce = 8;  // tiles of A
+constexpr int64_t kSplitK = 512;                // least length of K that is worth a partial result
+constexpr int64_t kOften = 192;                 // columns of C from which packing A repays
+constexpr int64_t kTilesAtOnce = 4;             // in a call
+constexpr int64_t kPackedAtOnce = 8;            // tiles of A
+constexpr int64_t kStreamedBytes = 128 * 1024;  // of a buffer for rows of C: part of the second-level cache
 
 struct Plan {
     int64_t all_tiles, all_panels;
@@ -34,6 +39,7 @@ struct Plan {
     int64_t packed_from;  // panels from this one on are packed,
     bool packs_ahead;     // before the chunks that use them run, or by them
     bool pack_a;          // before the chunks run
+    bool streams;         // a chunk's rows of C go through a buffer, and from there past the caches
 };
 
 Plan plan_of(const Gemm& g) {
@@ -71,6 +77,9 @@ Plan plan_of(const Gemm& g) {
         else
             break;
     }
+    p.streams = p.panel_blocks == 1 && p.splits == 1 && g.c_row == g.N && g.M * g.N * 4 >= kStreamFrom &&
+                kTileRows * g.N * 4 <= kStreamedBytes;
+    if (p.streams) p.tiles = minimum(p.tiles, kStreamedBytes / (kTileRows * g.N * 4));
     p.row_blocks = ceil_div(p.all_tiles, p.tiles);
     p.panel_blocks = ceil_div(p.all_panels, p.panels);
     p.split_k = maximum(8, round_up(ceil_div(g.K, p.splits), 8));
@@ -89,7 +98,7 @@ PYNET_INLINE int64_t first_row(const Plan& p, int64_t tile) {
 
 struct Layout {  // byte-free offsets into the workspace, in floats
     int64_t packed_a, packed_b, partials, per_thread;
-    int64_t panel, thread_floats;  // of one thread: an edge tile first, then a panel
+    int64_t rows, thread_floats;  // of one thread: a panel first, then rows of C
     int64_t total;
 };
 
@@ -102,8 +111,8 @@ Layout layout_of(const Gemm& g, const Plan& p, int threads) {
     l.packed_b = p.pack_a ? round_up(p.all_tiles * kTileRows * g.K, 16) : 0;
     l.partials = l.packed_b + (p.packs_ahead ? round_up((p.all_panels - p.packed_from) * kPanel * g.K, 16) : 0);
     l.per_thread = l.partials + (p.splits > 1 ? round_up(p.splits * partial_floats(g), 16) : 0);
-    l.panel = kTileRows * kPanel;
-    l.thread_floats = l.panel + (p.packs_ahead || g.packed_b ? 0 : kPanel * p.block_k);
+    l.rows = p.packs_ahead || g.packed_b ? 0 : kPanel * p.block_k;
+    l.thread_floats = l.rows + (p.streams ? p.tiles * kTileRows * g.N : 0);
     l.total = l.per_thread + l.thread_floats * threads;
     return l;
 }
@@ -163,16 +172,24 @@ struct Chunk {
     float* c;
     int64_t ldc;
     float* b_sums;  // or null: another chunk sums these columns
+    bool ahead;     // the rows of A and C after these are worth fetching
 };
+
+// Whether A and C are read and written from end to end, and too large for the caches: then each chunk fetches what the
+// next one needs.
+bool fetches_ahead(const Gemm& g, const Plan& p) {
+    return g.a_row == g.K && g.a_col == 1 && g.c_row == g.N && p.panel_blocks == 1 && p.splits == 1 &&
+           g.M * (g.K + g.N) * 4 > kPrefetchFrom;
+}
 
 // The rows of B that the chunk packs next, fetched some at a time while tiles compute: they lie pages apart, out of the
 // hardware's sight.
 struct NextRows {
     const float* at;
-    int64_t step, left, share;
+    int64_t step, left, each;
 
-    PYNET_INLINE void fetch() {
-        for (int64_t rows = minimum(share, left); rows > 0; --rows, --left, at += step) {
+    PYNET_INLINE void share() {
+        for (int64_t rows = minimum(each, left); rows > 0; --rows, --left, at += step) {
             PYNET_UNROLL
             for (int j = 0; j < kPanel; j += 16) __builtin_prefetch(at + j, 0, 2);
         }
@@ -181,15 +198,15 @@ struct NextRows {
 
 // One block of tiles x panels over [k0, k1); `packed_a` is null where A is read in place, `packed_b` where the chunk
 // packs for itself.
-void run_chunk(const Gemm& g, const Plan& p, const Layout& l, const Chunk& chunk, const float* packed_a,
-               const float* packed_b, float* scratch) {
-    float* edge = scratch;  // a tile whose columns do not fill its vectors
-    float* panel = scratch + l.panel;
+void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* packed_a, const float* packed_b,
+               float* panel) {
     const bool by_rows = !packed_a && g.a_col == 1;
     const int64_t lda = packed_a ? kTileRows : by_rows ? g.a_row : g.a_col;
-    const auto tile_of = [&](int64_t rows, int vectors) {
-        return (by_rows ? tile_for<true> : tile_for<false>)(rows, vectors);
-    };
+    const int64_t after = first_row(p, chunk.t1), rows_ahead = chunk.ahead ? after - first_row(p, chunk.t0) : 0,
+                  runs = ceil_div(chunk.t1 - chunk.t0, kTilesAtOnce),
+                  shares = runs * ceil_div(chunk.n1 - chunk.n0, kPanel) * ceil_div(chunk.k1 - chunk.k0, p.block_k);
+    Ahead<false> next_a(g.a + after * g.a_row, rows_ahead * g.a_row, shares);
+    Ahead<true> next_c(chunk.c + after * chunk.ldc, p.streams ? 0 : rows_ahead * chunk.ldc, shares);
     for (int64_t kb = chunk.k0; kb < chunk.k1; kb += p.block_k) {
         const int64_t kc = minimum(p.block_k, chunk.k1 - kb);
         for (int64_t n = chunk.n0; n < chunk.n1; n += kPanel) {
@@ -198,15 +215,15 @@ void run_chunk(const Gemm& g, const Plan& p, const Layout& l, const Chunk& chunk
             const int64_t width = vectors * kLanes;
             const float* b = g.b + n * g.b_col + kb * g.b_row;
             int64_t ldb = g.b_row;
-            NextRows next{nullptr, g.b_row, 0, 0};
+            NextRows next_b{nullptr, g.b_row, 0, 0};
             if (n / kPanel >= p.packed_from) {
                 if (!packed_b) {
                     pack_columns(b, g.b_row, g.b_col, kc, columns, width, panel);
                     const bool last = n + kPanel >= chunk.n1;
                     if (g.b_col == 1) {
-                        next.at = last ? g.b + chunk.n0 + (kb + kc) * g.b_row : b + kPanel;
-                        next.left = last ? minimum(kc, chunk.k1 - kb - kc) : kc;
-                        next.share = ceil_div(next.left, maximum(1, chunk.t1 - chunk.t0));
+                        next_b.at = last ? g.b + chunk.n0 + (kb + kc) * g.b_row : b + kPanel;
+                        next_b.left = last ? minimum(kc, chunk.k1 - kb - kc) : kc;
+                        next_b.each = ceil_div(next_b.left, maximum(1, runs));
                     }
                 }
                 b = packed_b ? packed_b + (n - p.packed_from * kPanel) * g.K + kb * width : panel;
@@ -214,24 +231,29 @@ void run_chunk(const Gemm& g, const Plan& p, const Layout& l, const Chunk& chunk
             }
             if (chunk.b_sums)
                 (vectors == 1 ? sum_columns<1> : sum_columns<2>)(kc, b, ldb, columns, chunk.b_sums + n, kb > chunk.k0);
-            const TileFunction low = tile_of(p.least_rows, vectors), tall = tile_of(p.least_rows + 1, vectors);
-            const bool whole = columns == width, more = kb > chunk.k0;
-            const int64_t ldt = whole ? chunk.ldc : width;
-            int64_t rows;
-            for (int64_t t = chunk.t0, m = first_row(p, t); t < chunk.t1; ++t, m += rows) {
-                rows = rows_of(p, t);
-                next.fetch();
-                float* c = chunk.c + m * chunk.ldc + n;
-                float* target = whole ? c : edge;
-                if (!whole && more)
-                    for (int64_t i = 0; i < rows; ++i)
-                        for (int64_t j = 0; j < width; j += kLanes)
-                            store(edge + i * width + j, load_lanes(c + i * chunk.ldc + j, columns - j));
-                const float* a = packed_a ? packed_a + (t * g.K + kb) * kTileRows : g.a + m * g.a_row + kb * g.a_col;
-                (t < p.taller_tiles ? tall : low)(kc, a, lda, b, ldb, target, ldt, more);
-                if (!whole) store_edge(edge, width, c, chunk.ldc, rows, columns);
-                if (p.splits == 1 && kb + kc == chunk.k1)
-                    finish_tile(c, chunk.ldc, rows, columns, g.bias ? g.bias + n : nullptr, g.activation, g.alpha);
+            const Finish finish{g.bias ? g.bias + n : nullptr, g.activation, g.alpha};
+            Tiles tiles{0, kc, nullptr, lda, 0, b, ldb, nullptr, chunk.ldc, columns - (vectors - 1) * kLanes};
+            tiles.accumulate = kb > chunk.k0;
+            if (p.splits == 1 && kb + kc == chunk.k1 && (g.bias || g.activation != Activation::none))
+                tiles.finish = &finish;
+            for (int64_t t = chunk.t0, count; t < chunk.t1; t += count) {
+                const bool taller = t < p.taller_tiles;
+                const int64_t rows = rows_of(p, t), m = first_row(p, t);
+                count = minimum(kTilesAtOnce, (taller ? minimum(p.taller_tiles, chunk.t1) : chunk.t1) - t);
+                tiles.a = packed_a ? packed_a + (t * g.K + kb) * kTileRows : g.a + m * g.a_row + kb * g.a_col;
+                tiles.c = chunk.c + m * chunk.ldc + n;
+                next_b.share();
+                next_a.share();
+                next_c.share();
+                const auto run = [&](int64_t height, int64_t number) {
+                    tiles.count = number;
+                    tiles.a_step = packed_a ? g.K * kTileRows : height * g.a_row;
+                    (by_rows ? tiles_of<true> : tiles_of<false>)(height, vectors)(tiles);
+                    tiles.a += number * tiles.a_step, tiles.c += number * height * chunk.ldc;
+                };
+                const int64_t pairs = vectors == 1 && !packed_a ? count / 2 : 0;  // see tallest_tile
+                run(2 * rows, pairs);
+                run(rows, count - 2 * pairs);
             }
         }
     }
@@ -296,28 +318,26 @@ void pack_columns(const float* b, int64_t b_row, int64_t b_col, int64_t K, int64
 
 void gemm_packed(int64_t M, int64_t N, int64_t K, const float* a, int64_t lda, const float* packed_b, float* c,
                  int64_t ldc, const float* bias, Activation activation, float alpha) {
-    float edge[kTileRows * kPanel];
     for (int64_t n = 0; n < N; n += kPanel) {
         const int64_t columns = minimum(kPanel, N - n);
         const int vectors = panel_vectors(columns);
-        const int64_t width = vectors * kLanes;
-        for (int64_t m = 0; m < M; m += kTileRows) {
-            const int64_t rows = minimum(kTileRows, M - m);
-            float* to = c + m * ldc + n;
-            if (columns == width) {
-                tile_for<true>(rows, vectors)(K, a + m * lda, lda, packed_b + n * K, width, to, ldc, false);
-            } else {
-                tile_for<true>(rows, vectors)(K, a + m * lda, lda, packed_b + n * K, width, edge, width, false);
-                store_edge(edge, width, to, ldc, rows, columns);
-            }
-            finish_tile(to, ldc, rows, columns, bias ? bias + n : nullptr, activation, alpha);
-        }
+        const Finish finish{bias ? bias + n : nullptr, activation, alpha};
+        Tiles tiles{0, K, a, lda, 0, packed_b + n * K, vectors * kLanes, c + n, ldc};
+        tiles.last = columns - (vectors - 1) * kLanes;
+        tiles.finish = bias || activation != Activation::none ? &finish : nullptr;
+        run_panel<true>(M, vectors, tiles);
     }
 }
 
 size_t gemm_workspace(const Gemm& g, int threads) {
     if (gemm_is_dots(g)) return 0;
     return static_cast<size_t>(layout_of(g, plan_of(g), threads).total) * sizeof(float);
+}
+
+int64_t gemm_parts(const Gemm& g) {
+    if (g.M == 0 || g.K == 0 || gemm_is_dots(g)) return 0;
+    const Plan p = plan_of(g);
+    return p.splits == 1 ? p.row_blocks : 0;
 }
 
 size_t gemm_packed_bytes(const Gemm& g) { return static_cast<size_t>(g.K * packed_panels_width(g.N)) * sizeof(float); }
@@ -359,20 +379,30 @@ void gemm(const Context& context, const Gemm& g) {
     });
     const float* packed_a = p.pack_a ? a_ahead : nullptr;
     const float* packed_b = p.packs_ahead ? b_ahead : g.packed_b;
+    const bool ahead = fetches_ahead(g, p);
     parallel_for(context, p.row_blocks * p.panel_blocks * p.splits, [&](int64_t chunk, int thread) {
         const int64_t split = chunk % p.splits, block = chunk / p.splits;
         const int64_t t0 = block / p.panel_blocks * p.tiles, n0 = block % p.panel_blocks * p.panels * kPanel;
-        float* split_c = p.splits > 1 ? partials + split * partial_floats(g) : g.c;
+        const int64_t t1 = g.M == 0 ? 0 : minimum(p.all_tiles, t0 + p.tiles);  // without M the sums of B are asked for
+        const int64_t m0 = first_row(p, t0), rows = first_row(p, t1) - m0;
+        float* scratch = workspace + l.per_thread + thread * l.thread_floats;
+        float* buffer = scratch + l.rows;
+        float* split_c = p.splits > 1 ? partials + split * partial_floats(g) : p.streams ? buffer - m0 * g.N : g.c;
         const Chunk part{t0,
-                         g.M == 0 ? 0 : minimum(p.all_tiles, t0 + p.tiles),  // only the sums of B are asked for
+                         t1,
                          n0,
                          minimum(g.N, n0 + p.panels * kPanel),
                          split * p.split_k,
                          minimum(g.K, (split + 1) * p.split_k),
                          split_c,
                          p.splits > 1 ? g.N : g.c_row,
-                         t0 > 0 || !g.b_sums ? nullptr : (p.splits > 1 ? split_c + g.M * g.N : g.b_sums)};
-        run_chunk(g, p, l, part, packed_a, packed_b, workspace + l.per_thread + thread * l.thread_floats);
+                         t0 > 0 || !g.b_sums ? nullptr : (p.splits > 1 ? split_c + g.M * g.N : g.b_sums),
+                         ahead};
+        run_chunk(g, p, part, packed_a, packed_b, scratch);
+        if (g.parts)
+            take_part(g.parts, block / p.panel_blocks, g.N, n0, part.n1 - n0, rows,
+                      [&](int64_t m) { return split_c + (m0 + m) * g.c_row; });
+        if (p.streams) stream(g.c + m0 * g.N, buffer, rows * g.N);
     });
     if (p.splits > 1) add_partials(context, g, partials, p.splits);
 }

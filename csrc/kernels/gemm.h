@@ -22,6 +22,9 @@ PYNET_INLINE void pack_panels(const float* b, int64_t b_row, int64_t b_col, int6
 bool gemm_is_dots(const Gemm& g);
 void gemm_dots(const Context& context, const Gemm& g);
 
+// How many blocks of rows gemm() takes statistics of (statistics.h); 0 where it takes none.
+int64_t gemm_parts(const Gemm& g);
+
 // One thread, B already packed panel by panel (pack_panels).
 // C (M, N) = A B, A by rows; then bias and activation.
 void gemm_packed(int64_t M, int64_t N, int64_t K, const float* a, int64_t lda, const float* packed_b, float* c,

@@ -80,13 +80,14 @@ private:
     int64_t columns_, pixels_;
 };
 
-// Part number `index` of channels [first, first + columns), from a table of where channel 0 of each pixel lies.
-PYNET_INLINE void take_part(float* parts, int64_t index, int64_t C, int64_t first, int64_t columns, float* const* pixel,
-                            int64_t pixels) {
-    Part part(parts, index, C, first, columns, pixel[0]);
+// Part number `index` of channels [first, first + columns) of so many pixels; channel 0 of pixel i lies at at(i).
+template <class At>
+PYNET_INLINE void take_part(float* parts, int64_t index, int64_t C, int64_t first, int64_t columns, int64_t pixels,
+                            At at) {
+    Part part(parts, index, C, first, columns, at(0));
     int64_t i = 0;
-    for (; i + 8 <= pixels; i += 8) part.add<8>([=](int k) { return pixel[i + k] + first; });
-    for (; i < pixels; ++i) part.add<1>([=](int) { return pixel[i] + first; });
+    for (; i + 8 <= pixels; i += 8) part.add<8>([=](int k) { return at(i + k) + first; });
+    for (; i < pixels; ++i) part.add<1>([=](int) { return at(i) + first; });
     part.finish();
 }
 

@@ -19,81 +19,149 @@ constexpr int kTileRows = 8;
 constexpr int kTileVectors = 2;
 constexpr int64_t kPanel = kTileVectors * kLanes;  // columns of one packed panel of B
 
-// C[i][j] (+)= sum_k A[i][k] B[k][j] for i < Rows and j < NV * kLanes; B rows are ldb apart, C rows ldc.
-// kByRows: A[i][k] = a[i * lda + k] (rows contiguous in k), else a[k * lda + i].
-// A tile of few accumulators keeps several of each, for every kWays-th k, added at the end: one sum alone would wait
-// for its last multiply-add.
-// Not inlined: beside other code the compiler spills the accumulators.
+PYNET_INLINE vfloat activate(vfloat v, Activation activation, float alpha) {
+    if (activation == Activation::relu) return select(v < 0.0f, vfloat{}, v);  // NaN stays NaN
+    if (activation == Activation::leaky_relu) return select(v < 0.0f, v * alpha, v);
+    return v;
+}
+
+// What a product ends with: a bias (or null) and an activation.
+struct Finish {
+    const float* bias;
+    Activation activation;
+    float alpha;
+};
+
+// Tiles of C one below the other, `count` of them: C[i][j] (+)= sum over k < K of A[i][k] B[k][j].
+struct Tiles {
+    int64_t count, K;
+    const float* a;
+    int64_t lda, a_step;  // by rows: A[i][k] = a[i * lda + k], else a[k * lda + i]; from one tile to the next
+    const float* b;
+    int64_t ldb;
+    float* c;
+    int64_t ldc;
+    int64_t last = kLanes;  // columns of the last vector that exist
+    bool accumulate = false;
+    const Finish* finish = nullptr;
+};
+
+// Tiles of Rows rows and NV vectors. One of few accumulators keeps several of each, for every kWays-th k, added at the
+// end: one sum alone would wait for its last multiply-add. A run of tiles is one call: where K is short, a call and
+// what a loop needs before it starts would take as long as the arithmetic. Not inlined: beside other code the compiler
+// spills the accumulators.
 template <int Rows, int NV, bool kByRows>
-PYNET_NOINLINE void tile(int64_t K, const float* __restrict a, int64_t lda, const float* __restrict b, int64_t ldb,
-                         float* __restrict c, int64_t ldc, bool accumulate) {
+PYNET_NOINLINE void run_tiles(const Tiles& tiles) {
     constexpr int kWays = 8 / (Rows * NV) > 1 ? 8 / (Rows * NV) : 1;
-    vfloat sums[kWays][Rows][NV] = {};
-    auto& sum = sums[0];
-    PYNET_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-        PYNET_UNROLL
-        for (int j = 0; j < NV; ++j) sum[i][j] = accumulate ? load(c + i * ldc + j * kLanes) : vfloat{};
-    }
-    const float* row[Rows];
-    PYNET_UNROLL
-    for (int i = 0; i < Rows; ++i) row[i] = a + i * lda;
-    int64_t k = 0;
-    if (kWays > 1) {
-        for (; k + kWays <= K; k += kWays) {
-            PYNET_UNROLL
-            for (int way = 0; way < kWays; ++way) {
-                PYNET_UNROLL
-                for (int i = 0; i < Rows; ++i) {
-                    const float aik = kByRows ? row[i][k + way] : a[i];
-                    PYNET_UNROLL
-                    for (int j = 0; j < NV; ++j) sums[way][i][j] += aik * load(b + j * kLanes);
-                }
-                b += ldb;
-                if (!kByRows) a += lda;
-            }
-        }
-        PYNET_UNROLL
-        for (int way = 1; way < kWays; ++way) {
+    const int64_t K = tiles.K, lda = tiles.lda, ldb = tiles.ldb, ldc = tiles.ldc, last = tiles.last;
+    const float* first = tiles.a;
+    float* c = tiles.c;
+    for (int64_t count = tiles.count; count > 0; --count, first += tiles.a_step, c += Rows * ldc) {
+        const float *a = first, *b = tiles.b;
+        vfloat sums[kWays][Rows][NV] = {};
+        auto& sum = sums[0];
+        if (tiles.accumulate) {
             PYNET_UNROLL
             for (int i = 0; i < Rows; ++i) {
                 PYNET_UNROLL
-                for (int j = 0; j < NV; ++j) sum[i][j] += sums[way][i][j];
+                for (int j = 0; j < NV; ++j)
+                    sum[i][j] =
+                        j < NV - 1 ? load(c + i * ldc + j * kLanes) : load_lanes(c + i * ldc + j * kLanes, last);
             }
         }
-    }
-    for (; k < K; ++k) {
-        vfloat bk[NV];
+        const float* quad[(Rows + 3) / 4];  // every fourth row: the others are reached from there without a register
         PYNET_UNROLL
-        for (int j = 0; j < NV; ++j) bk[j] = load(b + j * kLanes);
+        for (int i = 0; i < Rows; i += 4) quad[i / 4] = a + i * lda;
+        int64_t k = 0;
+        if (kWays > 1) {
+            for (; k + kWays <= K; k += kWays) {
+                PYNET_UNROLL
+                for (int way = 0; way < kWays; ++way) {
+                    PYNET_UNROLL
+                    for (int i = 0; i < Rows; ++i) {
+                        const float aik = kByRows ? quad[i / 4][i % 4 * lda + way] : a[i];
+                        PYNET_UNROLL
+                        for (int j = 0; j < NV; ++j) sums[way][i][j] += aik * load(b + j * kLanes);
+                    }
+                    b += ldb;
+                    if (!kByRows) a += lda;
+                }
+                PYNET_UNROLL
+                for (int i = 0; i < Rows; i += 4) quad[i / 4] += kWays;
+            }
+            PYNET_UNROLL
+            for (int way = 1; way < kWays; ++way) {
+                PYNET_UNROLL
+                for (int i = 0; i < Rows; ++i) {
+                    PYNET_UNROLL
+                    for (int j = 0; j < NV; ++j) sum[i][j] += sums[way][i][j];
+                }
+            }
+        }
+        for (; k < K; ++k) {
+            vfloat bk[NV];
+            PYNET_UNROLL
+            for (int j = 0; j < NV; ++j) bk[j] = load(b + j * kLanes);
+            PYNET_UNROLL
+            for (int i = 0; i < Rows; ++i) {
+                const float aik = kByRows ? quad[i / 4][i % 4 * lda] : a[i];
+                PYNET_UNROLL
+                for (int j = 0; j < NV; ++j) sum[i][j] += aik * bk[j];
+            }
+            b += ldb;
+            if (!kByRows) a += lda;
+            PYNET_UNROLL
+            for (int i = 0; i < Rows; i += 4) ++quad[i / 4];
+        }
+        if (const Finish* finish = tiles.finish) {
+            PYNET_UNROLL
+            for (int j = 0; j < NV; ++j) {
+                const float* bias = finish->bias + j * kLanes;
+                const vfloat add = !finish->bias ? vfloat{} : j < NV - 1 ? load(bias) : load_lanes(bias, last);
+                PYNET_UNROLL
+                for (int i = 0; i < Rows; ++i) sum[i][j] = activate(sum[i][j] + add, finish->activation, finish->alpha);
+            }
+        }
         PYNET_UNROLL
         for (int i = 0; i < Rows; ++i) {
-            const float aik = kByRows ? row[i][k] : a[i];
             PYNET_UNROLL
-            for (int j = 0; j < NV; ++j) sum[i][j] += aik * bk[j];
+            for (int j = 0; j < NV - 1; ++j) store(c + i * ldc + j * kLanes, sum[i][j]);
+            store_lanes(c + i * ldc + (NV - 1) * kLanes, sum[i][NV - 1], last);
         }
-        b += ldb;
-        if (!kByRows) a += lda;
-    }
-    PYNET_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-        PYNET_UNROLL
-        for (int j = 0; j < NV; ++j) store(c + i * ldc + j * kLanes, sum[i][j]);
     }
 }
 
-typedef void (*TileFunction)(int64_t K, const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc,
-                             bool accumulate);
+typedef void (*TilesFunction)(const Tiles& tiles);
 
-// The tile for a given number of rows (1 .. kTileRows) and vectors (1 .. kTileVectors).
-template <bool kByRows, int Rows = kTileRows>
-PYNET_INLINE TileFunction tile_for(int64_t rows, int vectors) {
+// How many rows the registers hold of a panel of `vectors`.
+PYNET_INLINE constexpr int64_t tallest_tile(int vectors) { return vectors == 1 ? 2 * kTileRows : kTileRows; }
+
+// Tiles of `rows` rows (1 .. tallest_tile) and `vectors` (1 .. kTileVectors).
+template <bool kByRows, int Rows = 2 * kTileRows>
+PYNET_INLINE TilesFunction tiles_of(int64_t rows, int vectors) {
     if constexpr (Rows == 1) {
-        return vectors == 1 ? tile<1, 1, kByRows> : tile<1, 2, kByRows>;
+        return vectors == 1 ? run_tiles<1, 1, kByRows> : run_tiles<1, 2, kByRows>;
     } else {
-        if (rows == Rows) return vectors == 1 ? tile<Rows, 1, kByRows> : tile<Rows, 2, kByRows>;
-        return tile_for<kByRows, Rows - 1>(rows, vectors);
+        if (rows < Rows) return tiles_of<kByRows, Rows - 1>(rows, vectors);
+        if constexpr (Rows <= kTileRows) {
+            if (vectors == 2) return run_tiles<Rows, 2, kByRows>;
+        }
+        return run_tiles<Rows, 1, kByRows>;
     }
+}
+
+// `rows` rows of a panel: the tallest tiles, then one of what is left. Count, step and place of `tiles` are filled in.
+template <bool kByRows>
+PYNET_INLINE void run_panel(int64_t rows, int vectors, Tiles tiles) {
+    const int64_t tallest = tallest_tile(vectors), step = kByRows ? tiles.lda : 1, whole = rows / tallest * tallest;
+    tiles.count = rows / tallest;
+    tiles.a_step = tallest * step;
+    tiles_of<kByRows>(tallest, vectors)(tiles);
+    if (whole == rows) return;
+    tiles.count = 1;
+    tiles.a += whole * step;
+    tiles.c += whole * tiles.ldc;
+    tiles_of<kByRows>(rows - whole, vectors)(tiles);
 }
 
 // How many vectors a panel with `columns` columns left is wide.
@@ -103,19 +171,6 @@ PYNET_INLINE int panel_vectors(int64_t columns) { return columns > kLanes ? 2 : 
 PYNET_INLINE int64_t packed_panels_width(int64_t N) {
     const int64_t full = N / kPanel * kPanel, rest = N - full;
     return full + (rest ? panel_vectors(rest) * kLanes : 0);
-}
-
-PYNET_INLINE vfloat activate(vfloat v, Activation activation, float alpha) {
-    if (activation == Activation::relu) return select(v < 0.0f, vfloat{}, v);  // NaN stays NaN
-    if (activation == Activation::leaky_relu) return select(v < 0.0f, v * alpha, v);
-    return v;
-}
-
-// The first `columns` of each row of a tile whose last vector is not whole, to where they belong.
-PYNET_INLINE void store_edge(const float* edge, int64_t width, float* c, int64_t ldc, int64_t rows, int64_t columns) {
-    for (int64_t i = 0; i < rows; ++i)
-        for (int64_t j = 0; j < columns; j += kLanes)
-            store_lanes(c + i * ldc + j, load(edge + i * width + j), columns - j);
 }
 
 // rows x columns of C, in place: add the bias, apply ReLU or leaky ReLU (what the tiles fuse).

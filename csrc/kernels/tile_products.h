@@ -46,27 +46,14 @@ PYNET_INLINE void multiply_panel(int64_t rows, int64_t K, int vectors, const flo
         multiply_held(rows, a, b, c, ldc);
         return;
     }
-    int64_t i = 0;
-    const TileFunction whole = tile_for<true>(kTileRows, vectors);
-    for (; i + kTileRows <= rows; i += kTileRows)
-        whole(K, a + i * lda, lda, b, vectors * kLanes, c + i * ldc, ldc, accumulate);
-    if (i < rows)
-        tile_for<true>(rows - i, vectors)(K, a + i * lda, lda, b, vectors * kLanes, c + i * ldc, ldc, accumulate);
+    run_panel<true>(rows, vectors, {0, K, a, lda, 0, b, vectors * kLanes, c, ldc, kLanes, accumulate});
 }
 
 // C (M, width) (+)= A^T B: sums over K tiles of a[tile * lda + row] * b[tile * ldb + column], columns in whole vectors.
 PYNET_INLINE void multiply_transposed(int64_t M, int64_t width, int64_t K, const float* a, int64_t lda, const float* b,
                                       int64_t ldb, float* c, int64_t ldc, bool accumulate) {
-    for (int64_t f = 0; f < width; f += kPanel) {
-        const int vectors = panel_vectors(width - f);
-        int64_t i = 0;
-        if (vectors == 1)  // registers hold twice the rows
-            for (; i + 2 * kTileRows <= M; i += 2 * kTileRows)
-                tile<2 * kTileRows, 1, false>(K, a + i, lda, b + f, ldb, c + i * ldc + f, ldc, accumulate);
-        for (; i < M; i += kTileRows)
-            tile_for<false>(minimum(kTileRows, M - i), vectors)(K, a + i, lda, b + f, ldb, c + i * ldc + f, ldc,
-                                                                accumulate);
-    }
+    for (int64_t f = 0; f < width; f += kPanel)
+        run_panel<false>(M, panel_vectors(width - f), {0, K, a, lda, 0, b + f, ldb, c + f, ldc, kLanes, accumulate});
 }
 
 }  // namespace PYNET_LEVEL

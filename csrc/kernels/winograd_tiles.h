@@ -178,13 +178,6 @@ PYNET_INLINE void transform_input(const Maps& t, const Tile& at, const float* ze
     }
 }
 
-// What follows the sums: bias and activation.
-struct Finish {
-    const float* bias;  // of the first column, or null
-    Activation activation;
-    float alpha;
-};
-
 // A^T p A for kLanes channels (or the first `lanes`) of a tile of which `rows` x `columns` pixels exist.
 template <int m, bool kWhole>
 PYNET_NOINLINE void transform_output_block(const float* p, int64_t stride, float* to, int64_t row, int64_t column,
