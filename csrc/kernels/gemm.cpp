@@ -27,6 +27,7 @@ constexpr int64_t kChunkProducts = 128 * 1024;  // smaller chunks cost more in h
 constexpr int64_t kEnoughChunks = 16, kEnoughPanels = 8;
 constexpr int64_t kSplitK = 512;                // least length of K that is worth a partial result
 constexpr int64_t kOften = 192;                 // columns of C from which packing A repays
+constexpr int64_t kFirstLevel = 4096;           // floats of B that leave room for rows of A and C
 constexpr int64_t kTilesAtOnce = 4;             // in a call
 constexpr int64_t kPackedAtOnce = 8;            // tiles of A
 constexpr int64_t kStreamedBytes = 128 * 1024;  // of a buffer for rows of C: part of the second-level cache
@@ -380,6 +381,10 @@ void gemm(const Context& context, const Gemm& g) {
     const float* packed_a = p.pack_a ? a_ahead : nullptr;
     const float* packed_b = p.packs_ahead ? b_ahead : g.packed_b;
     const bool ahead = fetches_ahead(g, p);
+    // Where all of B stays in the first-level cache, a few tiles meet all panels before the next ones: their rows of A
+    // and C are then passed once.
+    const bool rows_first = p.all_panels > 1 && !packed_a && !g.b_sums && p.splits == 1 && g.K <= p.block_k &&
+                            g.K * g.N <= kFirstLevel && (packed_b || p.packed_from == p.all_panels);
     parallel_for(context, p.row_blocks * p.panel_blocks * p.splits, [&](int64_t chunk, int thread) {
         const int64_t split = chunk % p.splits, block = chunk / p.splits;
         const int64_t t0 = block / p.panel_blocks * p.tiles, n0 = block % p.panel_blocks * p.panels * kPanel;
@@ -388,17 +393,24 @@ void gemm(const Context& context, const Gemm& g) {
         float* scratch = workspace + l.per_thread + thread * l.thread_floats;
         float* buffer = scratch + l.rows;
         float* split_c = p.splits > 1 ? partials + split * partial_floats(g) : p.streams ? buffer - m0 * g.N : g.c;
-        const Chunk part{t0,
-                         t1,
-                         n0,
-                         minimum(g.N, n0 + p.panels * kPanel),
-                         split * p.split_k,
-                         minimum(g.K, (split + 1) * p.split_k),
-                         split_c,
-                         p.splits > 1 ? g.N : g.c_row,
-                         t0 > 0 || !g.b_sums ? nullptr : (p.splits > 1 ? split_c + g.M * g.N : g.b_sums),
-                         ahead};
-        run_chunk(g, p, part, packed_a, packed_b, scratch);
+        Chunk part{t0,
+                   t1,
+                   n0,
+                   minimum(g.N, n0 + p.panels * kPanel),
+                   split * p.split_k,
+                   minimum(g.K, (split + 1) * p.split_k),
+                   split_c,
+                   p.splits > 1 ? g.N : g.c_row,
+                   t0 > 0 || !g.b_sums ? nullptr : (p.splits > 1 ? split_c + g.M * g.N : g.b_sums),
+                   ahead};
+        if (rows_first) {
+            for (int64_t t = t0; t < t1; t += 2 * kTilesAtOnce) {
+                part.t0 = t, part.t1 = minimum(t1, t + 2 * kTilesAtOnce);
+                run_chunk(g, p, part, packed_a, packed_b, scratch);
+            }
+        } else {
+            run_chunk(g, p, part, packed_a, packed_b, scratch);
+        }
         if (g.parts)
             take_part(g.parts, block / p.panel_blocks, g.N, n0, part.n1 - n0, rows,
                       [&](int64_t m) { return split_c + (m0 + m) * g.c_row; });

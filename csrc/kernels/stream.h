@@ -7,7 +7,7 @@ namespace PYNET_LEVEL {
 
 // Bytes of an array from which it repays: of a smaller one a good part is still cached when the next operation reads
 // it.
-constexpr int64_t kStreamFrom = 8 << 20;
+constexpr int64_t kStreamFrom = 16 << 20;
 
 #if PYNET_LANES == 16 && defined(__AVX512F__)
 PYNET_INLINE void store_past(float* p, vfloat v) { _mm512_stream_ps(p, reinterpret_cast<__m512>(v)); }
