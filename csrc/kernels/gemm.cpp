@@ -28,7 +28,7 @@ constexpr int64_t kEnoughChunks = 16, kEnoughPanels = 8;
 constexpr int64_t kSplitK = 512;                // least length of K that is worth a partial result
 constexpr int64_t kOften = 192;                 // columns of C from which packing A repays
 constexpr int64_t kFirstLevel = 4096;           // floats of B that leave room for rows of A and C
-constexpr int64_t kTilesAtOnce = 4;             // in a call
+constexpr int64_t kCallSteps = 256;             // of K that tiles of one call take together
 constexpr int64_t kPackedAtOnce = 8;            // tiles of A
 constexpr int64_t kStreamedBytes = 128 * 1024;  // of a buffer for rows of C: part of the second-level cache
 
@@ -36,6 +36,7 @@ struct Plan {
     int64_t all_tiles, all_panels;
     int64_t least_rows, taller_tiles;  // of a tile; so many tiles have one more
     int64_t tiles, panels;             // of one chunk
+    int64_t tiles_at_once;             // in one call: where K is short
     int64_t row_blocks, panel_blocks, splits, split_k, block_k;
     int64_t packed_from;  // panels from this one on are packed,
     bool packs_ahead;     // before the chunks that use them run, or by them
@@ -89,6 +90,7 @@ Plan plan_of(const Gemm& g) {
     // Blocks of K of equal length: a short last one would pay for its tiles' loads and stores.
     const int64_t k_blocks = maximum(1, (p.split_k + kBlockK / 2) / kBlockK);
     p.block_k = round_up(ceil_div(p.split_k, k_blocks), 8);
+    p.tiles_at_once = maximum(1, minimum(4, kCallSteps / maximum(1, p.block_k)));
     return p;
 }
 
@@ -204,7 +206,7 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
     const bool by_rows = !packed_a && g.a_col == 1;
     const int64_t lda = packed_a ? kTileRows : by_rows ? g.a_row : g.a_col;
     const int64_t after = first_row(p, chunk.t1), rows_ahead = chunk.ahead ? after - first_row(p, chunk.t0) : 0,
-                  runs = ceil_div(chunk.t1 - chunk.t0, kTilesAtOnce),
+                  runs = ceil_div(chunk.t1 - chunk.t0, p.tiles_at_once),
                   shares = runs * ceil_div(chunk.n1 - chunk.n0, kPanel) * ceil_div(chunk.k1 - chunk.k0, p.block_k);
     Ahead<false> next_a(g.a + after * g.a_row, rows_ahead * g.a_row, shares);
     Ahead<true> next_c(chunk.c + after * chunk.ldc, p.streams ? 0 : rows_ahead * chunk.ldc, shares);
@@ -240,7 +242,7 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
             for (int64_t t = chunk.t0, count; t < chunk.t1; t += count) {
                 const bool taller = t < p.taller_tiles;
                 const int64_t rows = rows_of(p, t), m = first_row(p, t);
-                count = minimum(kTilesAtOnce, (taller ? minimum(p.taller_tiles, chunk.t1) : chunk.t1) - t);
+                count = minimum(p.tiles_at_once, (taller ? minimum(p.taller_tiles, chunk.t1) : chunk.t1) - t);
                 tiles.a = packed_a ? packed_a + (t * g.K + kb) * kTileRows : g.a + m * g.a_row + kb * g.a_col;
                 tiles.c = chunk.c + m * chunk.ldc + n;
                 next_b.share();
@@ -404,8 +406,8 @@ void gemm(const Context& context, const Gemm& g) {
                    t0 > 0 || !g.b_sums ? nullptr : (p.splits > 1 ? split_c + g.M * g.N : g.b_sums),
                    ahead};
         if (rows_first) {
-            for (int64_t t = t0; t < t1; t += 2 * kTilesAtOnce) {
-                part.t0 = t, part.t1 = minimum(t1, t + 2 * kTilesAtOnce);
+            for (int64_t t = t0; t < t1; t += 2 * p.tiles_at_once) {
+                part.t0 = t, part.t1 = minimum(t1, t + 2 * p.tiles_at_once);
                 run_chunk(g, p, part, packed_a, packed_b, scratch);
             }
         } else {
