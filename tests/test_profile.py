@@ -23,16 +23,16 @@ def names(p: pynet.profile) -> list[str]:
 
 
 def test_a_convolution_with_its_algorithm_arithmetic_and_shapes():
-    x, w = normal(2, 16, 8, 8), normal(16, 16, 3, 3)
+    x, w, b = normal(2, 16, 8, 8), normal(16, 16, 3, 3), normal(16)
     w.requires_grad = True
     for algorithm in ("direct", "im2col"):
         with pynet.conv_algorithm(algorithm), pynet.profile() as p:
-            F.conv2d(x, w, padding=1).array  # noqa: B018
+            F.conv2d(x, w, b, padding=1).array  # noqa: B018
         (r,) = p.records
         assert (r.name, r.algorithm, r.part) == ("conv2d_forward", algorithm, "forward")
         assert r.flop == 2 * 2 * 8 * 8 * 16 * 16 * 9
-        assert r.nbytes == x.array.nbytes * 2 + w.array.nbytes
-        assert r.shapes == ((2, 16, 8, 8), (16, 16, 3, 3))
+        assert r.nbytes == x.array.nbytes * 2 + w.array.nbytes + b.array.nbytes
+        assert r.shapes == ((2, 16, 8, 8), (16, 16, 3, 3), (16,))
     with pynet.profile() as p:
         F.conv2d(x, w, padding=1).array  # noqa: B018
     assert p.records[0].algorithm in _core.conv2d_algorithms()[1:]  # the one that ran, never "auto"

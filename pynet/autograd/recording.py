@@ -8,85 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from pynet._core import _make_record
 from pynet.autograd.modes import Mode, fusion_mode, grad_mode
 from pynet.autograd.tape import Node, Operation, Storage, clock, flush_pending, listeners, registry
 from pynet.autograd.tensors import Tensor, wrap
 
 _new = object.__new__
-
-
-def record(
-    operation: Operation,
-    inputs: tuple[Tensor | None, ...],
-    result: Tensor | None = None,
-    /,
-    **attributes: Any,
-) -> Any:
-    """Runs an operation, announces it and, when a gradient may be asked for, puts it on the tape.
-
-    Where an input is pending and its operation can absorb this one, the result is pending in turn.
-
-    Args:
-        operation: what to run.
-        inputs: Tensors, or None for an optional input that is absent.
-        result: the Tensor that waits for the one output; a new one by default.
-        attributes: handed to forward and backward by name.
-    Returns:
-        One Tensor, or a tuple of them when the forward returns a tuple.
-    """
-    arrays: list[Any] = []
-    for t in inputs:
-        if t is None:
-            arrays.append(None)
-            continue
-        a = t._array
-        if a is None:
-            waiting = t._pending.followed(t, operation, inputs, attributes)  # type: ignore[union-attr]
-            if waiting is not None:
-                return waiting
-            a = t._settle()
-        arrays.append(a)
-    out, saved = operation.forward(*arrays, **attributes)
-    if type(out) is tuple:
-        return _record_outputs(operation, inputs, attributes, out, saved)
-    if result is None:
-        result = _new(Tensor)
-        result._node = result._grad = result._hooks = None
-        result._output_index = 0
-        result._requires_grad = False
-    result._array = out
-    result._pending = None
-    storage: Storage = inputs[0]._storage if operation.view else Storage()  # type: ignore[union-attr]
-    result._storage = storage
-    if grad_mode.get() and operation.backward is not None:
-        edges: list[Any] = []
-        storages = [storage]
-        needed = False
-        for t in inputs:
-            if t is None:
-                edges.append(None)
-                continue
-            storages.append(t._storage)
-            if not t._requires_grad:
-                edges.append(None)
-                continue
-            needed = True
-            edges.append(t if t._node is None else (t._node, t._output_index))
-        if needed:
-            node = result._node = Node()
-            node.serial = next(clock)
-            node.operation = operation
-            node.attributes = attributes
-            node.edges = edges
-            node.saved = saved
-            node.storages = storages
-            node.shape = out.shape
-            node.dtype = out.dtype
-            node.hooks = node.retained = None
-            result._requires_grad = True
-    if listeners:
-        _announce(operation.name, attributes, inputs, (result,))
-    return result
 
 
 def _record_outputs(
@@ -121,6 +48,11 @@ def _record_outputs(
 def _announce(name: str, attributes: dict[str, Any], inputs: tuple, outputs: tuple) -> None:
     for listener in tuple(listeners):
         listener(name, attributes, inputs, outputs)
+
+
+record: Callable[..., Any] = _make_record(
+    Tensor, Node, Storage, Operation, grad_mode, listeners, clock, _record_outputs, _announce
+)
 
 
 class listen:

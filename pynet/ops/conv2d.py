@@ -5,7 +5,16 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-from pynet.autograd import Operation, Pending, Tensor, is_fusion_enabled, is_grad_enabled, owe, put_off, record
+from pynet.autograd import (
+    Operation,
+    Pending,
+    Tensor,
+    is_fusion_enabled,
+    is_grad_enabled,
+    owe,
+    put_off,
+    record,
+)
 from pynet.ops._backend import Array, backend, hwio, integer, nhwc, pair, require_floats, window_counts
 from pynet.ops.activation import absorb_activation, activate, activation_of
 from pynet.ops.pad import pad
@@ -125,7 +134,13 @@ def statistics_of(x: Tensor) -> tuple[Array, Array] | None:
     None where it left none, or where somebody has written x since or may have.
     """
     node = x.grad_fn
-    if node is None or node.operation is not CONV2D or not node.saved or x._storage.held or x._storage.written:
+    if (
+        node is None
+        or node.operation is not CONV2D
+        or not node.saved
+        or x._storage.held
+        or x._storage.written
+    ):
         return None
     return node.saved[3]
 
@@ -197,8 +212,8 @@ def conv2d(
         "activation": fused,
         "alpha": number,
         "algorithm": _algorithm.get(),
-        # What follows a convolution without bias is, with hardly an exception, batch norm. Whether it is does not
-        # matter here: the bits must not depend on how much the convolution can know.
+        # What follows a convolution without bias is, with hardly an exception, batch norm. Whether it is
+        # does not matter here: the bits must not depend on how much the convolution can know.
         "statistics": bias is None
         and fused == "none"
         and is_grad_enabled()

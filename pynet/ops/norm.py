@@ -1,8 +1,8 @@
 """Batch normalisation, which waits for what follows.
 
-The statistics are taken, from the convolution before or in a pass of their own, and the running ones updated,
-at once; the affine pass over the maps is put off, because what usually comes next, a sum with a shortcut and an
-activation, fits into the same pass. See `pynet.autograd.Pending`.
+The statistics are taken, from the convolution before or in a pass of their own, and the running ones
+updated, at once; the affine pass over the maps is put off, because what usually comes next, a sum with a
+shortcut and an activation, fits into the same pass. See `pynet.autograd.Pending`.
 """
 
 from __future__ import annotations

@@ -139,7 +139,11 @@ def bits_of_a_step(net, x):
     net.zero_grad()
     out = net(x)
     (out * out.detach().cos()).sum().backward()
-    arrays = [out.array, *(p.grad.array for p in net.parameters()), *(t.array for t in net.state_dict().values())]
+    arrays = [
+        out.array,
+        *(p.grad.array for p in net.parameters()),
+        *(t.array for t in net.state_dict().values()),
+    ]
     return [a.tobytes() for a in arrays]
 
 
