@@ -26,9 +26,9 @@ Gemm plain_gemm(const Conv2d& c) {
     const int64_t pixels = s.N * s.H * s.W;
     if (c.pass == ConvPass::backward_weight)
         return {s.C, s.F, pixels, c.x, 1, s.C, c.out, s.F, 1, c.weight, s.F, nullptr, Activation::none, 0};
-    Gemm g = c.pass == ConvPass::forward
-                 ? Gemm{pixels, s.F, s.C, c.x, s.C, 1, c.weight, s.F, 1, c.out, s.F, c.bias, c.activation, c.alpha}
-                 : Gemm{pixels, s.C, s.F, c.out, s.F, 1, c.weight, 1, s.F, c.x, s.C, nullptr, Activation::none, 0};
+    Gemm g{pixels, s.F, s.C, c.x, s.C, 1, c.weight, s.F, 1, c.out, s.F, c.bias, c.activation, c.alpha};
+    if (c.pass == ConvPass::backward_data)
+        g = {pixels, s.C, s.F, c.out, s.F, 1, c.weight, 1, s.F, c.x, s.C, nullptr, Activation::none, 0};
     g.packed_b = c.packed;
     g.parts = c.parts;
     return g;

@@ -164,7 +164,7 @@ void reduce_short(const float* x, int64_t stride, int64_t rows, int64_t columns,
         for (int step = NV; step < kSums; step *= 2) {
             PYNET_UNROLL
             for (int j = 0; j < kSums; ++j)
-                if (j / NV % (2 * step / NV) == 0) sum[j] = Op::join(sum[j], sum[j + step]);
+                if (j + step < kSums && j / NV % (2 * step / NV) == 0) sum[j] = Op::join(sum[j], sum[j + step]);
         }
         PYNET_UNROLL
         for (int j = 0; j < NV; ++j) store_lanes(out + c + j * kLanes, sum[j], n);

@@ -141,3 +141,26 @@ def test_refusals():
         _core.matmul(a[0], a)
     with pytest.raises(ValueError, match="x has 3 features but weight expects 4"):
         _core.linear_forward(a, np.zeros((5, 4), np.float32), None, "none", 0.0)
+
+
+@pytest.mark.parametrize("N", [61, 64])
+def test_results_larger_than_the_caches(isa, same_bits, rng, N):
+    """These go past the caches, through a buffer whose rows need not begin a cache line."""
+    M, K = 70_001, 5
+    assert M * N * 4 > 16 << 20
+    x, w = (rng.standard_normal((rows, K)).astype(np.float32) for rows in (M, N))
+    b = rng.standard_normal(N).astype(np.float32)
+    got = same_bits(lambda: _core.linear_forward(x, w, b, "relu", 0.0))
+    x64, w64, b64 = (a.astype(np.float64) for a in (x, w, b))
+    close(got, np.maximum(x64 @ w64.T + b64, 0), np.abs(x64) @ np.abs(w64.T) + np.abs(b64), K)
+
+
+@pytest.mark.parametrize("K", [1, 3, 16, 40, 100, 900])
+@pytest.mark.parametrize("N", [1, 7, 8, 9, 16, 20, 24, 33, 40, 100])
+def test_many_rows_of_few_columns(isa, same_bits, rng, N, K):
+    """Several tiles to a call, panels of one vector with twice the rows, last vectors that are not whole."""
+    M = 1000
+    a, b = matrices(rng, M, N, K, False, False)
+    got = same_bits(lambda: _core.matmul(a, b))
+    a64, b64 = a.astype(np.float64), b.astype(np.float64)
+    close(got, a64 @ b64, np.abs(a64) @ np.abs(b64), K)
