@@ -7,7 +7,10 @@ import inspect
 import json
 import math
 import re
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ MEASURED_IN = {
     "softmax": "loss",
     "runtime": None,  # memory and threads
     "profile": None,
+    "tape": "overhead",
     "group_norm": "norm",
     "curve": "activation",
     "reduce": "elementwise",
@@ -138,6 +142,21 @@ def test_a_worker_that_does_not_answer_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "ANSWER_SECONDS", 0.2)
     with pytest.raises(processes.WorkerError, match="no answer within"):
         processes.Worker(str(script), "torch", "eager", 1)
+
+
+def test_a_run_that_is_ended_takes_its_workers_along():
+    command = [sys.executable, "-m", "bench", "gemm", "--threads", "1", "--quick", "--torch-python", "none"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+        deadline = time.monotonic() + 60
+        while not (found := children.read_text().split()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert found, "no worker was started"
+        run.terminate()
+        assert run.wait(60) == 128 + signal.SIGTERM
+    while any(Path(f"/proc/{pid}").exists() for pid in found) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in found)
 
 
 def test_without_pytorch_the_reason_is_noted_once(monkeypatch, capsys):
