@@ -116,8 +116,9 @@ PYNET_NOINLINE void run_tiles(const Tiles& tiles) {
         if (const Finish* finish = tiles.finish) {
             PYNET_UNROLL
             for (int j = 0; j < NV; ++j) {
-                const float* bias = finish->bias + j * kLanes;
-                const vfloat add = !finish->bias ? vfloat{} : j < NV - 1 ? load(bias) : load_lanes(bias, last);
+                vfloat add = {};
+                if (finish->bias)
+                    add = j < NV - 1 ? load(finish->bias + j * kLanes) : load_lanes(finish->bias + j * kLanes, last);
                 PYNET_UNROLL
                 for (int i = 0; i < Rows; ++i) sum[i][j] = activate(sum[i][j] + add, finish->activation, finish->alpha);
             }
