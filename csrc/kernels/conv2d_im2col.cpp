@@ -2,7 +2,7 @@
 // matrix, a block of pixels at a time, so that the matrix stays in cache.
 //   forward          out = col W           col (pixels, KH * KW * Cg), W (KH * KW * Cg, Fg)
 //   backward_weight  dW = col^T dout       summed over fixed parts of the images, in order
-//   backward_data    dcol = dout W^T, added back into the pixels they came from, image by image
+//   backward_data    dcol = dout W^T, added back into the pixels they came from, band of rows by band
 // A 1x1 convolution without stride and padding is one plain product and no columns are written.
 // Preferred for these, and where there are so few channels that reading pixels in place would leave the vector units
 // idle. Layout: (N, H, W, C), weights (KH, KW, Cg, F). Aliasing: none allowed.
@@ -43,6 +43,28 @@ struct Plan {
     int64_t partial;  // floats of one partial of one group
 };
 
+// Rows of dx that one chunk of backward_data makes: it sums in a buffer of its own whose rows have room for what the
+// padding receives, so that every column is added in whole vectors.
+struct Band {
+    int64_t rows;   // of one band; the last of an image may have fewer
+    int64_t count;  // of one image
+    int64_t width;  // pixels of a row of the buffer
+    int64_t floats;
+};
+
+Band band_of(const Conv2dShape& s) {
+    constexpr int64_t kEnoughBands = 32;
+    Band band;
+    // Output rows at the edge of a band are multiplied for both: bands much taller than the kernel.
+    const int64_t reach = s.dilation_h * (s.KH - 1) + 1;
+    band.count = maximum(1, minimum(ceil_div(kEnoughBands, s.N), s.H / (4 * reach)));
+    band.rows = ceil_div(s.H, band.count);
+    band.count = ceil_div(s.H, band.rows);
+    band.width = maximum((s.OW() - 1) * s.stride_w + s.dilation_w * (s.KW - 1) + 1, s.pad_w + s.W);
+    band.floats = band.rows * band.width * s.C + kLanes;
+    return band;
+}
+
 Plan plan_of(const Conv2d& c) {
     const Conv2dShape& s = c.shape;
     Plan p;
@@ -62,6 +84,7 @@ Plan plan_of(const Conv2d& c) {
         const bool back = c.pass == ConvPass::backward_data;
         p.packed = s.groups * (back ? s.Fg() * packed_panels_width(p.K) : p.K * packed_panels_width(s.Fg()));
         p.each = p.pixels * p.K;
+        if (back) p.each = round_up(p.each, 16) + band_of(s).floats;
     }
     p.each = round_up(p.each, 16);
     return p;
@@ -92,24 +115,64 @@ PYNET_INLINE void write_column(const Conv2dShape& s, const float* image, int64_t
     }
 }
 
-// Adds a column back to the pixels it came from.
-void add_column(const Conv2dShape& s, const float* from, int64_t oh, int64_t ow, int64_t group, float* image) {
-    const int64_t Cg = s.Cg(), run = s.KW * Cg;
-    for (int64_t kh = 0; kh < s.KH; ++kh, from += run) {
-        const int64_t y = oh * s.stride_h - s.pad_h + kh * s.dilation_h, x = ow * s.stride_w - s.pad_w;
-        if (y < 0 || y >= s.H) continue;
-        float* to = image + (y * s.W + x) * s.C + group * Cg;
-        if (s.dilation_w == 1 && s.groups == 1 && x >= 0 && x + s.KW <= s.W) {
-            for (int64_t i = 0; i < run; ++i) to[i] += from[i];
-            continue;
-        }
-        for (int64_t kw = 0; kw < s.KW; ++kw) {
-            const int64_t at = x + kw * s.dilation_w;
-            if (at < 0 || at >= s.W) continue;
-            float* pixel = to + kw * s.dilation_w * s.C;
-            for (int64_t i = 0; i < Cg; ++i) pixel[i] += from[kw * Cg + i];
-        }
+// to[i] += sum over j < count of from[j][i] for NV vectors, of the last one `lanes` lanes. All of it is rewritten.
+template <int NV>
+PYNET_INLINE void add_vectors(const float* const* from, int count, int64_t skip, int64_t lanes, float* to) {
+    vfloat sum[NV] = {};
+    for (int j = 0; j < count; ++j) {
+        const float* at = from[j] + skip;
+        PYNET_UNROLL
+        for (int v = 0; v < NV - 1; ++v) sum[v] += load(at + v * kLanes);
+        sum[NV - 1] += load_partial(at + (NV - 1) * kLanes, lanes);
     }
+    PYNET_UNROLL
+    for (int v = 0; v < NV; ++v) store(to + v * kLanes, load(to + v * kLanes) + sum[v]);
+}
+
+// The same for `run` floats.
+PYNET_INLINE void add_runs(const float* const* from, int count, int64_t skip, int64_t run, float* to) {
+    for (; run > 4 * kLanes; run -= 4 * kLanes, skip += 4 * kLanes, to += 4 * kLanes)
+        add_vectors<4>(from, count, skip, kLanes, to);
+    const int64_t vectors = ceil_div(run, kLanes), lanes = run - (vectors - 1) * kLanes;
+    if (vectors == 4)
+        add_vectors<4>(from, count, skip, lanes, to);
+    else if (vectors == 3)
+        add_vectors<3>(from, count, skip, lanes, to);
+    else if (vectors == 2)
+        add_vectors<2>(from, count, skip, lanes, to);
+    else
+        add_vectors<1>(from, count, skip, lanes, to);
+}
+
+// Adds the columns of output pixels [ow0, ow1) of rows [oh0, oh1) to the rows [y0, y1) of a band. All rows of the
+// kernel that reach a row of the band meet in registers.
+void add_columns(const Conv2dShape& s, const Band& band, const float* columns, int64_t K, int64_t oh0, int64_t oh1,
+                 int64_t ow0, int64_t ow1, int64_t group, int64_t y0, int64_t y1, float* rows) {
+    constexpr int kMost = 16;
+    const int64_t Cg = s.Cg(), run = s.KW * Cg;
+    const bool whole = s.dilation_w == 1 && s.groups == 1;
+    y0 = maximum(y0, oh0 * s.stride_h - s.pad_h);
+    y1 = minimum(y1, (oh1 - 1) * s.stride_h - s.pad_h + s.dilation_h * (s.KH - 1) + 1);
+    for (int64_t y = y0; y < y1; ++y)
+        for (int64_t kh = 0; kh < s.KH;) {
+            const float* from[kMost];
+            int count = 0;
+            for (; kh < s.KH && count < kMost; ++kh) {
+                const int64_t at = y + s.pad_h - kh * s.dilation_h, oh = at / s.stride_h;
+                if (at >= 0 && oh >= oh0 && oh < oh1 && oh * s.stride_h == at)
+                    from[count++] = columns + (oh - oh0) * (ow1 - ow0) * K + kh * run;
+            }
+            if (count == 0) continue;
+            float* to = rows + (y * band.width + ow0 * s.stride_w) * s.C + group * Cg;
+            for (int64_t ow = ow0, skip = 0; ow < ow1; ++ow, skip += K, to += s.stride_w * s.C) {
+                if (whole) {
+                    add_runs(from, count, skip, run, to);
+                } else {
+                    for (int64_t kw = 0; kw < s.KW; ++kw)
+                        add_runs(from, count, skip + kw * Cg, Cg, to + kw * s.dilation_w * s.C);
+                }
+            }
+        }
 }
 
 void write_columns(const Conv2dShape& s, const float* x, int64_t q0, int64_t q1, int64_t group, int64_t K, float* to) {
@@ -143,19 +206,33 @@ void run_backward_data(const Context& context, const Conv2d& c, const Plan& p) {
     float* packed = reinterpret_cast<float*>(context.workspace);
     float* scratch = packed + round_up(p.packed, 16);
     const int64_t group_size = p.packed / s.groups, OH = s.OH(), OW = s.OW();
+    const Band band = band_of(s);
     for (int64_t group = 0; group < s.groups; ++group)
         pack_panels(c.weight + group * s.Fg(), 1, s.F, s.Fg(), p.K, packed + group * group_size);
-    parallel_for(context, s.N, [&](int64_t n, int thread) {
-        float* image = c.x + n * s.H * s.W * s.C;
+    parallel_for(context, s.N * band.count, [&](int64_t chunk, int thread) {
+        const int64_t n = chunk / band.count, y0 = chunk % band.count * band.rows, y1 = minimum(s.H, y0 + band.rows);
         float* columns = scratch + thread * p.each;
-        for (int64_t i = 0; i < s.H * s.W * s.C; ++i) image[i] = 0.0f;
+        float* rows = columns + round_up(p.pixels * p.K, 16);
+        for (int64_t i = 0; i < band.floats; ++i) rows[i] = 0.0f;
+        // Output rows of which some tap lies in the band.
+        const int64_t above = y0 + s.pad_h - s.dilation_h * (s.KH - 1);
+        const int64_t first = above > 0 ? ceil_div(above, s.stride_h) : 0,
+                      last = minimum(OH, (y1 - 1 + s.pad_h) / s.stride_h + 1);
         for (int64_t group = 0; group < s.groups; ++group)
-            for (int64_t q0 = 0; q0 < OH * OW; q0 += p.pixels) {
-                const int64_t q1 = minimum(OH * OW, q0 + p.pixels);
-                gemm_packed(q1 - q0, p.K, s.Fg(), c.out + (n * OH * OW + q0) * s.F + group * s.Fg(), s.F,
-                            packed + group * group_size, columns, p.K, nullptr, Activation::none, 0);
-                for (int64_t q = q0; q < q1; ++q) add_column(s, columns + (q - q0) * p.K, q / OW, q % OW, group, image);
+            for (int64_t oh0 = first, oh1; oh0 < last; oh0 = oh1) {
+                oh1 = minimum(last, oh0 + maximum(1, p.pixels / OW));
+                const int64_t piece = minimum(OW, p.pixels);  // less than a row only where there is but one
+                for (int64_t ow0 = 0, ow1; ow0 < OW; ow0 = ow1) {
+                    ow1 = minimum(OW, ow0 + piece);
+                    gemm_packed((oh1 - oh0) * (ow1 - ow0), p.K, s.Fg(),
+                                c.out + ((n * OH + oh0) * OW + ow0) * s.F + group * s.Fg(), s.F,
+                                packed + group * group_size, columns, p.K, nullptr, Activation::none, 0);
+                    add_columns(s, band, columns, p.K, oh0, oh1, ow0, ow1, group, y0, y1, rows - y0 * band.width * s.C);
+                }
             }
+        for (int64_t y = y0; y < y1; ++y)
+            __builtin_memcpy(c.x + (n * s.H + y) * s.W * s.C, rows + ((y - y0) * band.width + s.pad_w) * s.C,
+                             static_cast<size_t>(s.W * s.C) * sizeof(float));
     });
 }
 
