@@ -122,9 +122,7 @@ class Pynet(Framework):
         return {"pynet": self.lib.__version__, "isa": self.core.isa(), **super().versions()}
 
     def tensor(self, array: np.ndarray, requires_grad: bool = False) -> Any:
-        tensor = self.lib.from_numpy(nhwc(array) if array.ndim == 4 else np.ascontiguousarray(array))
-        tensor.requires_grad = requires_grad
-        return tensor
+        return self.lib.tensor(nhwc(array) if array.ndim == 4 else array, requires_grad=requires_grad)
 
     def array(self, tensor: Any) -> np.ndarray:
         return np.asarray(tensor.array if hasattr(tensor, "array") else tensor)
