@@ -9,13 +9,13 @@
 #include "conv2d.h"
 #include "kernels.h"
 #include "parallel.h"
+#include "rows.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
 namespace {
 
-constexpr int kOutputs = 8;                     // outputs f of one forward tile
-constexpr int kVectors = kLanes == 16 ? 2 : 1;  // vectors of pixels of one forward tile
+constexpr int kOutputs = kLanes == 16 ? 8 : 6;  // at most so many outputs f of one forward tile, of two vectors
 constexpr int kTaps = kLanes == 16 ? 4 : 3;     // taps x outputs of one backward-weight tile
 constexpr int kDouts = kLanes == 16 ? 6 : 3;
 
@@ -25,19 +25,19 @@ struct Planes {
     int64_t height;  // padded rows
     int64_t phases;
     int64_t size;     // floats of all planes of an image
-    int64_t columns;  // OW rounded up to whole tiles
-    int64_t outputs;  // F rounded up to whole vectors and tiles
+    int64_t columns;  // OW rounded up to whole vectors
+    int64_t outputs;  // F rounded up to whole vectors
 };
 
 Planes planes_of(const Conv2dShape& s) {
     Planes p;
     p.K = s.KH * s.KW * s.C;
     p.phases = s.stride_w;
-    p.columns = round_up(s.OW(), kVectors * kLanes);
+    p.columns = round_up(s.OW(), kLanes);
     p.width = round_up(p.columns + s.dilation_w * (s.KW - 1) / s.stride_w + 1, kLanes) + kLanes;
     p.height = (s.OH() - 1) * s.stride_h + s.dilation_h * (s.KH - 1) + 1;
     p.size = s.C * p.phases * p.height * p.width;
-    p.outputs = round_up(s.F, kLanes > kOutputs ? kLanes : kOutputs);
+    p.outputs = round_up(s.F, kLanes);
     return p;
 }
 
@@ -78,55 +78,82 @@ void tap_offsets(const Conv2dShape& s, const Planes& p, int64_t* offset) {
             }
 }
 
-// out[f][pixel] for kOutputs outputs and kVectors vectors of pixels: a holds the weights [k][kOutputs].
+// out[f][pixel] for Outputs outputs and Vectors vectors of pixels: a holds the weights [k][Outputs].
+template <int Outputs, int Vectors>
 PYNET_NOINLINE void tile_outputs(int64_t K, const float* a, const float* planes, const int64_t* offset,
                                  const float* bias, Activation activation, float alpha, float* out, int64_t out_row) {
-    vfloat sum[kOutputs][kVectors];
+    vfloat sum[Outputs][Vectors];
     PYNET_UNROLL
-    for (int f = 0; f < kOutputs; ++f) {
+    for (int f = 0; f < Outputs; ++f) {
         PYNET_UNROLL
-        for (int v = 0; v < kVectors; ++v) sum[f][v] = splat(bias[f]);
+        for (int v = 0; v < Vectors; ++v) sum[f][v] = splat(bias[f]);
     }
     for (int64_t k = 0; k < K; ++k) {
-        vfloat pixel[kVectors];
+        vfloat pixel[Vectors];
         PYNET_UNROLL
-        for (int v = 0; v < kVectors; ++v) pixel[v] = load(planes + offset[k] + v * kLanes);
+        for (int v = 0; v < Vectors; ++v) pixel[v] = load(planes + offset[k] + v * kLanes);
         PYNET_UNROLL
-        for (int f = 0; f < kOutputs; ++f) {
+        for (int f = 0; f < Outputs; ++f) {
             const float w = a[f];
             PYNET_UNROLL
-            for (int v = 0; v < kVectors; ++v) sum[f][v] += w * pixel[v];
+            for (int v = 0; v < Vectors; ++v) sum[f][v] += w * pixel[v];
         }
-        a += kOutputs;
+        a += Outputs;
     }
     PYNET_UNROLL
-    for (int f = 0; f < kOutputs; ++f) {
+    for (int f = 0; f < Outputs; ++f) {
         PYNET_UNROLL
-        for (int v = 0; v < kVectors; ++v)
-            store(out + f * out_row + v * kLanes, activate(sum[f][v], activation, alpha));
+        for (int v = 0; v < Vectors; ++v) store(out + f * out_row + v * kLanes, activate(sum[f][v], activation, alpha));
     }
 }
 
-// A transposing copy between (pixels, F) and planes [f][pixel], a square of kLanes at a time.
+typedef void (*OutputsFunction)(int64_t, const float*, const float*, const int64_t*, const float*, Activation, float,
+                                float*, int64_t);
+
+template <int Outputs = kOutputs>
+PYNET_INLINE OutputsFunction outputs_for(int64_t outputs, bool pair) {
+    if constexpr (Outputs > 1) {
+        if (outputs < Outputs) return outputs_for<Outputs - 1>(outputs, pair);
+    }
+    return pair ? tile_outputs<Outputs, 2> : tile_outputs<Outputs, 1>;
+}
+
+// A transposing copy between planes [f][pixel] and (pixels, F), a square of kLanes at a time. Up to `end` whole vectors
+// are written, in ascending order.
 PYNET_INLINE void to_pixels(const float* planes, int64_t plane_row, int64_t pixels, int64_t outputs, float* out,
-                            int64_t F) {
+                            const float* end, int64_t F) {
     for (int64_t q = 0; q < pixels; q += kLanes)
         for (int64_t f = 0; f < outputs; f += kLanes) {
             vfloat square[kLanes];
             PYNET_UNROLL
             for (int i = 0; i < kLanes; ++i) square[i] = load(planes + (f + i) * plane_row + q);
             transpose(square);
-            const int64_t rows = minimum(kLanes, pixels - q);
-            for (int64_t i = 0; i < rows; ++i) store_lanes(out + (q + i) * F + f, square[i], outputs - f);
+            float* to = out + q * F + f;
+            // What lies beyond the last output is written after it, by the next pixel or the next row.
+            if (q + kLanes <= pixels && to + (kLanes - 1) * F + kLanes <= end) {
+                PYNET_UNROLL
+                for (int i = 0; i < kLanes; ++i) store(to + i * F, square[i]);
+            } else {
+                for (int64_t i = 0; i < minimum(kLanes, pixels - q); ++i)
+                    store_lanes(to + i * F, square[i], outputs - f);
+            }
         }
 }
 
-void to_planes(const float* out, int64_t F, int64_t pixels, int64_t columns, float* planes, int64_t plane_row) {
+// The other way, from gradients that reach to `end`; planes beyond F hold numbers that nobody reads.
+void to_planes(const float* out, const float* end, int64_t F, int64_t pixels, int64_t columns, float* planes,
+               int64_t plane_row) {
     for (int64_t q = 0; q < columns; q += kLanes)
         for (int64_t f = 0; f < F; f += kLanes) {
             vfloat square[kLanes];
-            for (int64_t i = 0; i < kLanes; ++i)
-                square[i] = q + i < pixels ? load_lanes(out + (q + i) * F + f, F - f) : vfloat{};
+            const float* from = out + q * F + f;
+            if (q + kLanes <= pixels && from + (kLanes - 1) * F + kLanes <= end) {
+                PYNET_UNROLL
+                for (int i = 0; i < kLanes; ++i) square[i] = load(from + i * F);
+            } else {
+                for (int64_t i = 0; i < kLanes; ++i)
+                    square[i] = q + i < pixels ? load_lanes(from + i * F, F - f) : vfloat{};
+            }
             transpose(square);
             PYNET_UNROLL
             for (int i = 0; i < kLanes; ++i) store(planes + (f + i) * plane_row + q, square[i]);
@@ -148,9 +175,9 @@ Layout layout_of(const Conv2d& c, const Planes& p, int threads) {
     l.partial = p.K * p.outputs;
     l.weights = 0;
     const bool forward = c.pass == ConvPass::forward;
-    const int64_t shared = forward ? p.K * round_up(s.F, kOutputs) : l.parts * l.partial;
+    const int64_t shared = forward ? p.K * s.F : l.parts * l.partial;
     l.bias = round_up(shared, 16);
-    l.offsets = l.bias + round_up(round_up(s.F, kOutputs), 16);
+    l.offsets = l.bias + round_up(s.F, 16);
     l.threads = l.offsets + round_up(2 * p.K, 16);
     const int64_t transposed = p.outputs * (forward ? p.columns : dout_plane(s, p));
     l.each = round_up(p.size, 16) + round_up(transposed, 16) + 4 * kLanes;
@@ -165,30 +192,33 @@ void run_forward(const Context& context, const Conv2d& c) {
     float* base = reinterpret_cast<float*>(context.workspace);
     int64_t* offset = reinterpret_cast<int64_t*>(base + l.offsets);
     tap_offsets(s, p, offset);
-    const int64_t blocks = ceil_div(s.F, kOutputs), OH = s.OH(), OW = s.OW();
-    for (int64_t block = 0; block < blocks; ++block)
-        for (int64_t f = 0; f < kOutputs; ++f) {
-            const int64_t at = block * kOutputs + f;
-            base[l.bias + at] = c.bias && at < s.F ? c.bias[at] : 0.0f;
-            for (int64_t k = 0; k < p.K; ++k)
-                base[l.weights + (block * p.K + k) * kOutputs + f] = at < s.F ? c.weight[k * s.F + at] : 0.0f;
-        }
+    const int64_t blocks = ceil_div(s.F, kOutputs), each = ceil_div(s.F, blocks), OH = s.OH(), OW = s.OW();
+    for (int64_t f = 0; f < s.F; ++f) {
+        const int64_t first = f / each * each, outputs = minimum(each, s.F - first);
+        base[l.bias + f] = c.bias ? c.bias[f] : 0.0f;
+        for (int64_t k = 0; k < p.K; ++k)
+            base[l.weights + first * p.K + k * outputs + f - first] = c.weight[k * s.F + f];
+    }
     parallel_for(context, s.N, [&](int64_t n, int thread) {
         float* planes = base + l.threads + thread * l.each;
         float* transposed = planes + round_up(p.size, 16);
-        for (int64_t i = blocks * kOutputs * p.columns; i < p.outputs * p.columns; i += kLanes)
-            store(transposed + i, vfloat{});
+        float* image = c.out + n * OH * OW * s.F;
+        const float* end = s.F < kLanes ? image + OH * OW * s.F : image;  // of whole vectors
+        for (int64_t i = s.F * p.columns; i < p.outputs * p.columns; i += kLanes) store(transposed + i, vfloat{});
         write_planes(s, p, c.x + n * s.H * s.W * s.C, planes);
         for (int64_t oh = 0; oh < OH; ++oh) {
             const float* row = planes + oh * s.stride_h * p.width;
-            for (int64_t block = 0; block < blocks; ++block)
-                for (int64_t ow = 0; ow < p.columns; ow += kVectors * kLanes)
-                    tile_outputs(p.K, base + l.weights + block * p.K * kOutputs, row + ow, offset,
-                                 base + l.bias + block * kOutputs, c.activation, c.alpha,
-                                 transposed + block * kOutputs * p.columns + ow, p.columns);
-            float* out = c.out + (n * OH + oh) * OW * s.F;
+            for (int64_t f = 0; f < s.F; f += each)
+                for (int64_t ow = 0, step; ow < p.columns; ow += step) {
+                    const bool pair = ow + 2 * kLanes <= p.columns;
+                    step = pair ? 2 * kLanes : kLanes;
+                    outputs_for<>(minimum(each, s.F - f), pair)(p.K, base + l.weights + f * p.K, row + ow, offset,
+                                                                base + l.bias + f, c.activation, c.alpha,
+                                                                transposed + f * p.columns + ow, p.columns);
+                }
+            float* out = image + oh * OW * s.F;
             for (int64_t f = 0; f < s.F; f += kLanes)
-                to_pixels(transposed + f * p.columns, p.columns, OW, minimum(kLanes, s.F - f), out + f, s.F);
+                to_pixels(transposed + f * p.columns, p.columns, OW, minimum(kLanes, s.F - f), out + f, end, s.F);
         }
     });
 }
@@ -224,10 +254,7 @@ PYNET_NOINLINE void tile_dots(const Rows& r, const float* planes, const int64_t*
     }
     for (int k = 0; k < Taps; ++k)
         for (int f = 0; f < Douts; ++f) {
-            float lane[kLanes], total = 0;
-            store(lane, sum[k][f]);
-            for (int i = 0; i < kLanes; ++i) total += lane[i];
-            partial[k * partial_row + f] += total;
+            partial[k * partial_row + f] += sum_lanes(sum[k][f]);
         }
 }
 
@@ -260,7 +287,8 @@ void run_weight(const Context& context, const Conv2d& c) {
         for (int64_t n = s.N * part / l.parts; n < s.N * (part + 1) / l.parts; ++n) {
             write_planes(s, p, c.x + n * s.H * s.W * s.C, planes);
             for (int64_t oh = 0; oh < OH; ++oh)
-                to_planes(c.out + (n * OH + oh) * OW * s.F, s.F, OW, p.columns, dout + oh * p.columns, plane);
+                to_planes(c.out + (n * OH + oh) * OW * s.F, c.out + s.N * OH * OW * s.F, s.F, OW, p.columns,
+                          dout + oh * p.columns, plane);
             const Rows r{OH, ceil_div(OW, kLanes), s.stride_h * p.width, p.columns};
             for (int64_t f = 0; f < s.F; f += kDouts)  // a few gradient planes stay in L1 for all taps
                 for (int64_t k = 0; k < p.K; k += kTaps)
@@ -283,7 +311,7 @@ bool prefer(const Conv2d& c) {
     const int64_t OW = s.OW();
     // Rows must fill the vectors, and planes plus transposed gradients stay in L2; many outputs fill vectors
     // themselves.
-    return s.F < kLanes && s.C <= 4 && s.KH * s.KW > 1 && OW * 4 >= round_up(OW, kVectors * kLanes) * 3 &&
+    return s.F < kLanes && s.C <= 4 && s.KH * s.KW > 1 && OW * 4 >= round_up(OW, kLanes) * 3 &&
            (planes_of(s).size + (c.pass == ConvPass::forward ? 0 : s.OH() * OW * s.F)) * 4 <= 768 * 1024;
 }
 
