@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kWantedChunks = 32;
 // Columns, and pixels of several rows, that all channels pass before the next ones: the sums are moved once for them.
 // Rows that come from memory are fewer, as the next ones are to come to L2 beside them.
-constexpr int64_t kSegment = 16, kTogether = 64, kTogetherBytes = 48 * 1024;
+constexpr int64_t kSegment = 16, kTogether = 64, kTogetherBytes = 96 * 1024;
 
 // As many lines as the registers hold sums of.
 constexpr int lines_at_once(int taps) { return taps == 1 ? 6 : taps == 5 ? (kLanes == 16 ? 5 : 2) : 3; }
@@ -20,8 +20,12 @@ constexpr int lines_at_once(int taps) { return taps == 1 ? 6 : taps == 5 ? (kLan
 template <int kLines, int kTaps>
 constexpr int kSets = kLines * kTaps < 6 ? 2 : 1;
 
-// sum[.][l][k] += line l's columns at + i * kStride + k times dout[i], for kSome columns i of dout.
-template <int kSome, int kLines, int kTaps, int kStride, bool kWhole>
+// Where columns are missing at an edge of the map.
+constexpr int kAnywhere = -1;
+
+// sum[.][l][k] += line l's columns at + i * kStride + k times dout[i], for kSome columns i of dout. Of the columns the
+// first kLeft and the last kRight do not exist; kAnywhere: each is asked for.
+template <int kSome, int kLines, int kTaps, int kStride, bool kWhole, int kLeft, int kRight>
 PYNET_INLINE void add_columns(const Line* lines, int64_t at, int64_t step, const float* source, const float* dout,
                               int64_t dout_step, int64_t lanes, vfloat (&sum)[kSets<kLines, kTaps>][kLines][kTaps]) {
     constexpr int kColumns = (kSome - 1) * kStride + kTaps;
@@ -29,14 +33,22 @@ PYNET_INLINE void add_columns(const Line* lines, int64_t at, int64_t step, const
     PYNET_UNROLL
     for (int i = 0; i < kSome; ++i) d[i] = load_block<kWhole>(dout + i * dout_step, lanes);
     PYNET_UNROLL
-    for (int l = 0; l < kLines; ++l)
-        for_columns<kColumns, kWhole>(lines[l], at, step, source, lanes, [&](int q, vfloat v) {
+    for (int l = 0; l < kLines; ++l) {
+        const auto add = [&](int q, vfloat v) {
             PYNET_UNROLL
             for (int k = 0; k < kTaps; ++k) {
                 const int i = (q - k) / kStride;
                 if (q >= k && (q - k) % kStride == 0 && i < kSome) sum[i % kSets<kLines, kTaps>][l][k] += v * d[i];
             }
-        });
+        };
+        if (kLeft == kAnywhere) {
+            for_columns<kColumns, kWhole>(lines[l], at, step, source, lanes, add);
+        } else {
+            const float* x = source + lines[l].source + at * step;
+            PYNET_UNROLL
+            for (int q = kLeft; q < kColumns - kRight; ++q) add(q, load_block<kWhole>(x + q * step, lanes));
+        }
+    }
 }
 
 // Rows of dout whose lines differ by one step alone.
@@ -61,11 +73,24 @@ PYNET_INLINE void sum_lines(const Walk& walk, Blocks& blocks, const Line* lines,
         blocks.share();
         int64_t i = 0;
         const auto add = [&](auto some) __attribute__((always_inline)) {
-            add_columns<decltype(some)::value, kLines, kTaps, kStride, kWhole>(
-                lines, (j + i) * kStride, walk.lines.step, source, dout + i * walk.dout_step, walk.dout_step, lanes,
-                sum);
-            i += decltype(some)::value;
+            constexpr int kSome = decltype(some)::value, kColumns = (kSome - 1) * kStride + kTaps;
+            const int64_t at = (j + i) * kStride;
+            const auto run = [&](auto left, auto right) __attribute__((always_inline)) {
+                add_columns<kSome, kLines, kTaps, kStride, kWhole, decltype(left)::value, decltype(right)::value>(
+                    lines, at, walk.lines.step, source, dout + i * walk.dout_step, walk.dout_step, lanes, sum);
+            };
+            i += kSome;
+            // Lines of several taps begin and end alike.
+            const int64_t left = maximum(0, lines->first - at), right = maximum(0, at + kColumns - lines->last);
+            if (kTaps > 1 && left == 0 && right == 0) return run(Count<0>{}, Count<0>{});
+            if (kTaps > 2 && left == 1 && right == 0) return run(Count<1>{}, Count<0>{});
+            if (kTaps > 2 && left == 0 && right == 1) return run(Count<0>{}, Count<1>{});
+            if (kTaps > 4 && left == 2 && right == 0) return run(Count<2>{}, Count<0>{});
+            if (kTaps > 4 && left == 0 && right == 2) return run(Count<0>{}, Count<2>{});
+            if (kTaps == 3 && left == 1 && right == 1) return run(Count<1>{}, Count<1>{});
+            run(Count<kAnywhere>{}, Count<kAnywhere>{});
         };
+        if (kTaps == 3 && kStride == 1 && count == 7) add(Count<7>{});
         while (i + 4 <= count) add(Count<4>{});
         if (i + 2 <= count) add(Count<2>{});
         if (i < count) add(Count<1>{});
