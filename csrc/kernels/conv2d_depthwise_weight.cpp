@@ -3,6 +3,7 @@
 #include "conv2d_depthwise.h"
 #include "kernels.h"
 #include "parallel.h"
+#include "stream.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
@@ -10,8 +11,9 @@ namespace {
 
 constexpr int64_t kWantedChunks = 32;
 // Columns, and pixels of several rows, that all channels pass before the next ones: the sums are moved once for them.
-// Rows that come from memory are fewer, as the next ones are to come to L2 beside them.
-constexpr int64_t kSegment = 16, kTogether = 64, kTogetherBytes = 96 * 1024;
+// Rows of both maps stay in L2; those that come from memory are fewer, as the next ones are to come there beside them.
+constexpr int64_t kSegment = 16, kTogether = 64;
+constexpr int64_t kBytesTogether = 160 * 1024, kBytesFromMemory = 48 * 1024;
 
 // As many lines as the registers hold sums of.
 constexpr int lines_at_once(int taps) { return taps == 1 ? 6 : taps == 5 ? (kLanes == 16 ? 5 : 2) : 3; }
@@ -75,9 +77,10 @@ PYNET_INLINE void sum_lines(const Walk& walk, Blocks& blocks, const Line* lines,
         const auto add = [&](auto some) __attribute__((always_inline)) {
             constexpr int kSome = decltype(some)::value, kColumns = (kSome - 1) * kStride + kTaps;
             const int64_t at = (j + i) * kStride;
+            const float* d = dout + i * walk.dout_step;
             const auto run = [&](auto left, auto right) __attribute__((always_inline)) {
                 add_columns<kSome, kLines, kTaps, kStride, kWhole, decltype(left)::value, decltype(right)::value>(
-                    lines, at, walk.lines.step, source, dout + i * walk.dout_step, walk.dout_step, lanes, sum);
+                    lines, at, walk.lines.step, source, d, walk.dout_step, lanes, sum);
             };
             i += kSome;
             // Lines of several taps begin and end alike.
@@ -163,10 +166,11 @@ WeightPlan weight_plan(const View& v) {
     return p;
 }
 
-int64_t rows_together(const View& v, const Bands& b) {
-    const int64_t rows = ceil_div(kTogether, minimum(kSegment, v.DW));
-    const int64_t bytes = (v.stride_h * v.SW * v.SC + v.DW * v.DC) * 4;
-    return fetches_ahead(v, b) ? maximum(1, minimum(rows, kTogetherBytes / bytes)) : rows;
+int64_t rows_together(const View& v) {
+    const int64_t rows = ceil_div(kTogether, minimum(kSegment, v.DW)), x_rows = v.stride_h * v.SW * v.SC,
+                  dout_row = v.DW * v.DC;
+    const bool from_memory = v.N * (v.SH * v.SW * v.SC + v.DH * dout_row) * 4 >= kStreamFrom;
+    return maximum(1, minimum(rows, (from_memory ? kBytesFromMemory : kBytesTogether) / ((x_rows + dout_row) * 4)));
 }
 
 }  // namespace
@@ -181,7 +185,7 @@ void depthwise_weight(const Context& context, const Conv2d& c) {
     const WeightPlan p = weight_plan(v);
     const Bands& b = p.bands;
     float* partials = reinterpret_cast<float*>(context.workspace);
-    const int64_t bands = v.N * b.count, together = rows_together(v, b);
+    const int64_t bands = v.N * b.count, together = rows_together(v);
     parallel_for(context, p.parts * b.block_groups, [&](int64_t chunk, int thread) {
         const int64_t part = chunk / b.block_groups, block0 = chunk % b.block_groups * b.blocks,
                       block1 = minimum(v.blocks, block0 + b.blocks);
