@@ -21,8 +21,10 @@ namespace pynet {
 namespace PYNET_LEVEL {
 namespace {
 
-constexpr int64_t kBlockK = 384;                // longer blocks gain nothing, shorter ones pay for their tiles' stores
-constexpr int64_t kChunkRows = 128;             // a block of A, kBlockK wide, that stays in the second-level cache
+constexpr int64_t kBlockK = 384;         // longer blocks gain nothing, shorter ones pay for their tiles' stores
+constexpr int64_t kChunkRows = 128;      // a block of A, kBlockK wide, that stays in the second-level cache
+constexpr int64_t kLongChunkRows = 512;  // where rows are passed once: a long way for the hardware to foresee
+constexpr int64_t kManyChunks = 64;
 constexpr int64_t kChunkProducts = 128 * 1024;  // smaller chunks cost more in hand-outs than they balance
 constexpr int64_t kEnoughChunks = 16, kEnoughPanels = 8;
 constexpr int64_t kSplitK = 512;                // least length of K that is worth a partial result
@@ -64,7 +66,9 @@ Plan plan_of(const Gemm& g) {
     // A small product over a long K is cut along K first: both operands are then read once.
     p.splits =
         g.M * g.N <= 256 * 256 && g.K >= 8 * maximum(g.M, g.N) ? maximum(1, minimum(kEnoughChunks, g.K / kSplitK)) : 1;
-    p.row_blocks = ceil_div(p.all_tiles, ceil_div(kChunkRows, kTileRows));
+    const int64_t chunk_rows =
+        g.K * g.N <= kFirstLevel ? maximum(kChunkRows, minimum(kLongChunkRows, g.M / kManyChunks)) : kChunkRows;
+    p.row_blocks = ceil_div(p.all_tiles, ceil_div(chunk_rows, kTileRows));
     p.panel_blocks = 1;
     for (;;) {
         p.tiles = ceil_div(p.all_tiles, p.row_blocks);
