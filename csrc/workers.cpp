@@ -1,6 +1,8 @@
-// One job at a time, in one place. `g_open` holds how many of its chunks nobody has taken yet and how many threads may
-// take them; whoever lowers the number by one owns the chunk. The job's other fields are read only by owners, and
-// written only when no chunk is owned, so that a worker that comes late, or never, harms nobody.
+// One job at a time, in one place. Every thread has a range of the job's chunks of its own, taken from the front, so
+// that its memory is one piece and what it wrote in one job lies in its caches for the next; who has nothing left takes
+// from the back of the others' ranges. `g_range` says which chunks nobody has taken yet; whoever shortens a range owns
+// the chunk. The job's other fields are read only by owners, and written only when no chunk is owned, so that a worker
+// that comes late, or never, harms nobody.
 //
 // Idle workers spin for a tenth of a millisecond, in which the next job of a network usually comes, then sleep on
 // `g_posted`; at once where they stand on the very core that the caller needs. A caller whose last chunks are in the
@@ -21,18 +23,34 @@ namespace pynet::workers {
 namespace {
 
 constexpr int kMaxThreads = 4096;
-constexpr int kThreadsShift = 48;
-constexpr uint64_t kChunksMask = (uint64_t{1} << kThreadsShift) - 1;
+constexpr int kThreadsShift = 48, kFirstShift = 24;
+constexpr int64_t kMostChunks = 1 << 23;  // of one job
 constexpr int kIdleSpins = 4096, kJoinSpins = 2048;
 
 struct Job {
-    int64_t chunks;
     Body body;
     void* data;
 };
 
+// Chunks [first, last), and how many threads the job has: a thread beyond them takes nothing.
+struct Range {
+    uint64_t word;
+
+    static Range of(int threads, int64_t first, int64_t last) {
+        return {static_cast<uint64_t>(threads) << kThreadsShift | static_cast<uint64_t>(first) << kFirstShift |
+                static_cast<uint64_t>(last)};
+    }
+    int threads() const { return static_cast<int>(word >> kThreadsShift); }
+    int64_t first() const { return static_cast<int64_t>(word >> kFirstShift & 0xffffff); }
+    int64_t last() const { return static_cast<int64_t>(word & 0xffffff); }
+};
+
+struct alignas(64) SharedRange {
+    std::atomic<uint64_t> word{0};
+};
+
 Job g_job;
-alignas(64) std::atomic<uint64_t> g_open{0};        // threads << kThreadsShift | chunks not yet taken
+SharedRange g_range[kMaxThreads];                   // by thread
 alignas(64) std::atomic<uint32_t> g_unfinished{0};  // chunks not yet done; 0 wakes the caller
 alignas(64) std::atomic<uint32_t> g_posted{0};      // counts jobs; idle workers sleep on it
 std::atomic<int> g_sleeping{0};
@@ -56,17 +74,29 @@ void wake(std::atomic<uint32_t>& word, int count) {
     syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAKE_PRIVATE, count, nullptr, nullptr, 0);
 }
 
+// The next chunk of a range, from its front or from its back; -1 where there is none for this thread.
+int64_t claim(std::atomic<uint64_t>& word, int thread, bool front) {
+    Range range{word.load(std::memory_order_acquire)};
+    for (;;) {
+        const int64_t first = range.first(), last = range.last();
+        if (first >= last || thread >= range.threads()) return -1;
+        const Range rest =
+            front ? Range::of(range.threads(), first + 1, last) : Range::of(range.threads(), first, last - 1);
+        if (word.compare_exchange_weak(range.word, rest.word, std::memory_order_acq_rel, std::memory_order_acquire))
+            return front ? first : last - 1;
+    }
+}
+
 // Takes and runs chunks until none is open to this thread.
 void take_chunks(int thread) {
-    uint64_t open = g_open.load(std::memory_order_acquire);
-    for (;;) {
-        if ((open & kChunksMask) == 0 || static_cast<uint64_t>(thread) >= open >> kThreadsShift) return;
-        if (!g_open.compare_exchange_weak(open, open - 1, std::memory_order_acq_rel, std::memory_order_acquire))
-            continue;
-        g_job.body(g_job.data, g_job.chunks - static_cast<int64_t>(open & kChunksMask), thread);
-        if (g_unfinished.fetch_sub(1) == 1 && thread != 0 && g_caller_sleeps.load()) wake(g_unfinished, 1);
-        open = g_open.load(std::memory_order_acquire);
+    const int threads = Range{g_range[0].word.load(std::memory_order_acquire)}.threads();
+    uint32_t done = 0;
+    for (int i = 0; i < threads && thread < threads; ++i) {
+        std::atomic<uint64_t>& word = g_range[(thread + i) % threads].word;
+        for (int64_t chunk; (chunk = claim(word, thread, i == 0)) >= 0; ++done) g_job.body(g_job.data, chunk, thread);
     }
+    if (done > 0 && g_unfinished.fetch_sub(done) == done && thread != 0 && g_caller_sleeps.load())
+        wake(g_unfinished, 1);
 }
 
 void* work(void* argument) {
@@ -107,15 +137,17 @@ void start(int wanted) {
 void run(int threads, int64_t chunks, Body body, void* data) {
     if (threads > chunks) threads = static_cast<int>(chunks);
     if (threads > kMaxThreads) threads = kMaxThreads;
-    if (threads <= 1 || chunks > INT_MAX || g_busy.exchange(true, std::memory_order_acquire)) {
+    if (threads <= 1 || chunks > kMostChunks || g_busy.exchange(true, std::memory_order_acquire)) {
         for (int64_t chunk = 0; chunk < chunks; ++chunk) body(data, chunk, 0);
         return;
     }
     if (g_workers.load(std::memory_order_relaxed) < threads - 1) start(threads - 1);
-    g_job = {chunks, body, data};
+    g_job = {body, data};
     g_unfinished.store(static_cast<uint32_t>(chunks), std::memory_order_relaxed);
-    g_open.store(static_cast<uint64_t>(threads) << kThreadsShift | static_cast<uint64_t>(chunks),
-                 std::memory_order_release);
+    for (int thread = 0; thread < threads; ++thread) {
+        const Range range = Range::of(threads, chunks * thread / threads, chunks * (thread + 1) / threads);
+        g_range[thread].word.store(range.word, std::memory_order_release);
+    }
     g_caller_cpu.store(sched_getcpu(), std::memory_order_relaxed);
     g_posted.fetch_add(1);
     if (g_sleeping.load() > 0) wake(g_posted, INT_MAX);
