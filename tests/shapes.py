@@ -82,6 +82,9 @@ CONV_CASES = [
     ConvCase(1, 48, 6, 6, 130, 5, 5, padding=(2, 2)),
     ConvCase(67, 5, 6, 6, 24, 3, 3, padding=(1, 1)),  # strips of several images
     ConvCase(70, 16, 5, 6, 40, 3, 3, (2, 2), (1, 1), groups=2),
+    ConvCase(2, 40, 9, 7, 40, 3, 3, padding=(1, 1), groups=40),  # all columns of a row at once
+    ConvCase(60, 131, 4, 5, 150, 3, 2, (2, 1), (1, 0)),  # taps' pixels gathered, of several units
+    ConvCase(3, 260, 15, 9, 262, 2, 3, (1, 2), (0, 1), groups=2),
 ]
 
 GEMM_CASES = [  # M, N, K

@@ -1,5 +1,7 @@
 // Backward-weight of direct convolution: dw[kh, kw] = x_shifted^T dout. A tile of (channels x outputs) stays in
-// registers over some rows or images. These are cut into fixed parts with partial sums, added in order.
+// registers over some rows or images. These are cut into fixed parts with partial sums, added in order. Where rows of
+// dout are short, or pixels of x lie apart, a tap's pixels are gathered first: a tile then passes all of them in one
+// loop, from memory that lies side by side.
 //
 // Layout: (N, H, W, C), weights (KH, KW, Cg, F). Threads: chunks by shape alone. Aliasing: none allowed.
 #include "conv2d_direct.h"
@@ -16,6 +18,7 @@ constexpr int64_t kWantedChunks = 32, kFewChunks = 16;
 constexpr int64_t kUnitPixels = 128;
 constexpr int64_t kPartPixels = 512;                 // a shorter part would mostly read and write its sums
 constexpr int64_t kLargeWeights = 128 * 1024;        // floats
+constexpr int64_t kGathered = 16 * kTileRows;        // channels at a time
 constexpr int64_t kMostPartials = int64_t{8} << 20;  // floats
 
 // c[i][j] (+)= sum over images, rows, columns of x[i] * dout[j]; x and dout step by their own strides.
@@ -84,9 +87,17 @@ struct Plan {
     int64_t channels, channel_blocks;         // channels of a group of one chunk
     int64_t group_panels, all_panels;
     int64_t size;         // floats of one partial of one group
+    bool gathers;         // the pixels that meet a tap
     bool packs;           // panels of dout, whose pixels lie far apart, before many tiles read them
     int64_t tail_floats;  // of a unit's panel of dout that is packed, or is no whole vector
+    int64_t gathered;     // floats of a unit's pixels of kGathered channels
 };
+
+// Copies repay where many tiles read them, and where a row of dout is a short loop.
+PYNET_INLINE bool gathers(const Conv2dShape& s) { return minimum(s.Cg(), s.Fg()) >= 128 && s.OW() < 16; }
+
+// A sliver: kTileRows channels of so many pixels, [pixel][channel], and room for a whole vector at its end.
+PYNET_INLINE int64_t sliver_floats(int64_t pixels) { return pixels * kTileRows + kLanes; }
 
 Plan plan_of(const Conv2dShape& s) {
     Plan p;
@@ -94,10 +105,11 @@ Plan plan_of(const Conv2dShape& s) {
     p.group_panels = ceil_div(s.Fg(), kPanel);
     p.all_panels = s.groups * p.group_panels;
     p.size = partial_size(s.KH * s.KW * s.Cg(), s.Fg());
+    p.gathers = gathers(s);
     // Where dw itself lies beyond L2, longer units load and store it less often.
-    const int64_t pixels = p.size * s.groups > kLargeWeights ? 3 * kUnitPixels : kUnitPixels;
+    const int64_t pixels = p.gathers || p.size * s.groups > kLargeWeights ? 3 * kUnitPixels : kUnitPixels;
     // Pixels that lie a power of two apart share few sets of L1, and half as many fit.
-    const int64_t fit = s.stride_w * s.C % 64 == 0 ? pixels / 2 : pixels;
+    const int64_t fit = s.stride_w * s.C % 64 == 0 && !p.gathers ? pixels / 2 : pixels;
     p.images = maximum(1, minimum(s.N, fit / map));
     p.rows = ceil_div(s.OH(), minimum(s.OH(), maximum(1, map / fit)));
     p.row_blocks = ceil_div(s.OH(), p.rows);
@@ -107,13 +119,21 @@ Plan plan_of(const Conv2dShape& s) {
     p.panels = p.all_panels;
     p.channels = s.Cg();
     auto chunks = [&] { return p.parts * ceil_div(p.all_panels, p.panels) * ceil_div(s.Cg(), p.channels); };
+    while (p.gathers && chunks() < kFewChunks && maximum(p.panels * kPanel, p.channels) > 4 * kTileRows) {
+        if (p.panels * kPanel >= p.channels)
+            p.panels = ceil_div(p.panels, 2);
+        else
+            p.channels = round_up(ceil_div(p.channels, 2), kTileRows);
+    }
     while (chunks() < kFewChunks && p.panels > 1) p.panels = ceil_div(p.panels, 2);
     while (chunks() < kFewChunks && p.channels > 2 * kTileRows) p.channels = round_up(p.channels / 2, kTileRows);
     if (chunks() < kFewChunks) p.parts = maximum(1, minimum(most_parts, s.N * map / kUnitPixels));
     p.panel_blocks = ceil_div(p.all_panels, p.panels);
     p.channel_blocks = ceil_div(s.Cg(), p.channels);
     p.packs = s.F > kPanel && s.KH * s.KW * ceil_div(p.channels, kTileRows) > 4;
-    p.tail_floats = p.packs || s.Fg() % kLanes ? round_up(p.images * p.rows * s.OW() * kPanel, 16) : 0;
+    const int64_t unit = p.images * p.rows * s.OW();
+    p.tail_floats = p.gathers || p.packs || s.Fg() % kLanes ? round_up(unit * kPanel, 16) : 0;
+    p.gathered = p.gathers ? round_up(kGathered / kTileRows * sliver_floats(unit), 16) : 0;
     return p;
 }
 
@@ -125,6 +145,24 @@ struct Unit {
 PYNET_INLINE Unit unit_at(const Conv2dShape& s, const Plan& p, int64_t index) {
     const int64_t n = index / p.row_blocks * p.images, h0 = index % p.row_blocks * p.rows;
     return {n, minimum(p.images, s.N - n), h0, minimum(s.OH(), h0 + p.rows)};
+}
+
+// The output pixels of a unit that meet a tap, [h0, h1) x [w0, w1) of each image, and where they meet x.
+struct Meeting {
+    int64_t h0, h1, w0, w1;
+    int64_t y, x;  // of (h0, w0)
+
+    PYNET_INLINE int64_t pixels(const Unit& unit) const { return unit.images * (h1 - h0) * (w1 - w0); }
+};
+
+Meeting meeting_of(const Conv2dShape& s, const Unit& unit, int64_t kh, int64_t kw) {
+    Meeting m;
+    valid_range(s.OH(), s.stride_h, kh * s.dilation_h - s.pad_h, s.H, &m.h0, &m.h1);
+    valid_range(s.OW(), s.stride_w, kw * s.dilation_w - s.pad_w, s.W, &m.w0, &m.w1);
+    m.h0 = maximum(m.h0, unit.h0), m.h1 = maximum(m.h0, minimum(m.h1, unit.h1));
+    m.y = m.h0 * s.stride_h + kh * s.dilation_h - s.pad_h;
+    m.x = m.w0 * s.stride_w + kw * s.dilation_w - s.pad_w;
+    return m;
 }
 
 // What one unit adds to the tiles of one panel: all taps, channels [c0, c1) of its group.
@@ -143,18 +181,12 @@ void add_panel(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group, 
         dout = tail;
         ldb = width;
     }
-    for (int64_t kh = 0; kh < s.KH; ++kh) {
-        int64_t h0, h1;
-        valid_range(OH, s.stride_h, kh * s.dilation_h - s.pad_h, s.H, &h0, &h1);
-        h0 = maximum(h0, unit.h0), h1 = maximum(h0, minimum(h1, unit.h1));
-        const int64_t y = h0 * s.stride_h + kh * s.dilation_h - s.pad_h;
+    for (int64_t kh = 0; kh < s.KH; ++kh)
         for (int64_t kw = 0; kw < s.KW; ++kw) {
-            int64_t w0, w1;
-            valid_range(OW, s.stride_w, kw * s.dilation_w - s.pad_w, s.W, &w0, &w1);
-            const int64_t x = w0 * s.stride_w + kw * s.dilation_w - s.pad_w;
+            const Meeting m = meeting_of(s, unit, kh, kw);
             const Walk walk{unit.images,
-                            h1 - h0,
-                            w1 - w0,
+                            m.h1 - m.h0,
+                            m.w1 - m.w0,
                             s.H * s.W * s.C,
                             s.stride_h * s.W * s.C,
                             s.stride_w * s.C,
@@ -163,11 +195,71 @@ void add_panel(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group, 
                             ldb,
                             xs,
                             douts};
-            const float* a = c.x + ((unit.n * s.H + y) * s.W + x) * s.C + group * Cg;
-            const float* b = dout + ((h0 - unit.h0) * OW + w0) * ldb;
+            const float* a = c.x + ((unit.n * s.H + m.y) * s.W + m.x) * s.C + group * Cg;
+            const float* b = dout + ((m.h0 - unit.h0) * OW + m.w0) * ldb;
             for (int64_t ch = c0; ch < c1; ch += kTileRows)
                 pixels_for<>(minimum(kTileRows, c1 - ch), vectors)(
                     walk, a + ch, b, target + ((kh * s.KW + kw) * Cg + ch) * width, width, more);
+        }
+}
+
+// Channels [c0, c1) of the pixels of x that meet a tap, as slivers. Whole vectors are written: what is too much, the
+// next pixel writes again.
+void gather_x(const Conv2d& c, const Unit& unit, const Meeting& m, int64_t c0, int64_t c1, float* to) {
+    const Conv2dShape& s = c.shape;
+    const int64_t sliver = sliver_floats(m.pixels(unit));
+    for (int64_t n = 0; n < unit.images; ++n)
+        for (int64_t h = m.h0; h < m.h1; ++h) {
+            const int64_t y = m.y + (h - m.h0) * s.stride_h;
+            const float* row = c.x + (((unit.n + n) * s.H + y) * s.W + m.x) * s.C;
+            for (int64_t w = m.w0; w < m.w1; ++w, row += s.stride_w * s.C, to += kTileRows) {
+                float* dst = to;
+                int64_t ch = c0;
+                for (; ch + kLanes <= c1; ch += kTileRows, dst += sliver) store(dst, load(row + ch));
+                for (; ch < c1; ch += kTileRows, dst += sliver) store(dst, load_lanes(row + ch, c1 - ch));
+            }
+        }
+}
+
+// The same pixels of a panel of dout, side by side.
+void gather_dout(const Conv2d& c, const Unit& unit, const Meeting& m, int64_t f0, int64_t columns, int64_t width,
+                 float* to) {
+    const int64_t OH = c.shape.OH(), OW = c.shape.OW(), F = c.shape.F;
+    for (int64_t n = 0; n < unit.images; ++n)
+        for (int64_t h = m.h0; h < m.h1; ++h, to += (m.w1 - m.w0) * width)
+            pack_columns(c.out + (((unit.n + n) * OH + h) * OW + m.w0) * F + f0, F, 1, m.w1 - m.w0, columns, width, to);
+}
+
+// What one unit adds to the tiles of panels [panel0, panel1): all taps, channels [c0, c1) of a group.
+void add_gathered(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group, int64_t panel0, int64_t panel1,
+                  int64_t c0, int64_t c1, bool more, float* partial, float* tail, Ahead<false>* xs,
+                  Ahead<false>* douts) {
+    const Conv2dShape& s = c.shape;
+    const int64_t Cg = s.Cg();
+    float* slivers = tail + p.tail_floats;
+    for (int64_t tap = 0; tap < s.KH * s.KW; ++tap) {
+        const Meeting m = meeting_of(s, unit, tap / s.KW, tap % s.KW);
+        const int64_t pixels = m.pixels(unit);
+        for (int64_t first = c0; first < c1; first += kGathered) {
+            const int64_t last = minimum(c1, first + kGathered), whole = (last - first) / kTileRows;
+            gather_x(c, unit, m, group * Cg + first, group * Cg + last, slivers);
+            for (int64_t panel = panel0; panel < panel1; ++panel) {
+                const int64_t columns = minimum(kPanel, s.Fg() - panel * kPanel);
+                const int vectors = panel_vectors(columns);
+                const int64_t width = vectors * kLanes;
+                gather_dout(c, unit, m, group * s.Fg() + panel * kPanel, columns, width, tail);
+                float* target = partial + panel * kPanel * s.KH * s.KW * Cg + (tap * Cg + first) * width;
+                Tiles tiles{whole,  pixels, slivers, kTileRows, sliver_floats(pixels), tail, width,
+                            target, width,  kLanes,  more};
+                tiles_of<false>(kTileRows, vectors)(tiles);
+                xs->share();
+                douts->share();
+                if (first + whole * kTileRows == last) continue;
+                tiles.count = 1;
+                tiles.a += whole * tiles.a_step;
+                tiles.c += whole * kTileRows * width;
+                tiles_of<false>(last - first - whole * kTileRows, vectors)(tiles);
+            }
         }
     }
 }
@@ -176,7 +268,8 @@ void add_panel(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group, 
 
 size_t direct_weight_workspace(const Conv2dShape& s, int threads) {
     const Plan p = plan_of(s);
-    return static_cast<size_t>(round_up(p.parts * p.size * s.groups, 16) + threads * p.tail_floats) * sizeof(float);
+    return static_cast<size_t>(round_up(p.parts * p.size * s.groups, 16) + threads * (p.tail_floats + p.gathered)) *
+           sizeof(float);
 }
 
 void direct_weight(const Context& context, const Conv2d& c) {
@@ -194,15 +287,22 @@ void direct_weight(const Context& context, const Conv2d& c) {
         const int64_t first = p.units * part / p.parts, last = p.units * (part + 1) / p.parts;
         for (int64_t index = first; index < last; ++index) {
             const Unit unit = unit_at(s, p, index), next = unit_at(s, p, index + 1);
-            const int64_t some = ahead ? p.images * p.rows * OW : 0,
-                          calls = (panel1 - panel0) * s.KH * s.KW * ceil_div(c1 - c0, kTileRows) * p.images * p.rows;
+            const int64_t some = ahead ? p.images * p.rows * OW : 0, tiles = (panel1 - panel0) * s.KH * s.KW,
+                          calls = p.gathers ? tiles * ceil_div(c1 - c0, kGathered)
+                                            : tiles * ceil_div(c1 - c0, kTileRows) * p.images * p.rows;
             Ahead<false> xs(c.x + (next.n * s.H + next.h0 * s.stride_h) * s.W * s.C,
                             some * s.stride_h * s.stride_w * s.C, calls);
             Ahead<false> douts(c.out + (next.n * OH + next.h0) * OW * s.F, some * s.F, calls);
-            for (int64_t panel = panel0; panel < panel1; ++panel) {
-                const int64_t group = panel / p.group_panels;
-                add_panel(c, p, unit, group, panel % p.group_panels, c0, c1, index > first,
-                          partials + (group * p.parts + part) * p.size, tails + thread * p.tail_floats, &xs, &douts);
+            float* tail = tails + thread * (p.tail_floats + p.gathered);
+            for (int64_t panel = panel0, stop; panel < panel1; panel = stop) {
+                const int64_t group = panel / p.group_panels, before = group * p.group_panels;
+                float* partial = partials + (group * p.parts + part) * p.size;
+                stop = p.gathers ? minimum(panel1, before + p.group_panels) : panel + 1;
+                if (p.gathers)
+                    add_gathered(c, p, unit, group, panel - before, stop - before, c0, c1, index > first, partial, tail,
+                                 &xs, &douts);
+                else
+                    add_panel(c, p, unit, group, panel - before, c0, c1, index > first, partial, tail, &xs, &douts);
             }
         }
     });
