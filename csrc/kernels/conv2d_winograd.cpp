@@ -199,19 +199,22 @@ bool is_blocked(const Maps& t) {
     return weights_size(X, t.SC, t.DC) * 4 > kLargeWeights;
 }
 
+// Transformed tiles lie as they are read: [block of channels][position][tile][channel].
 struct BlockedPlan {
-    int64_t v_row, v_stride, u_stride, p_stride, each, total;  // floats
+    int64_t v_row, v_stride, v_block, v_floats, u_stride, p_stride, each, total;  // floats
 };
 
 template <int m>
 BlockedPlan blocked_plan(const Maps& t, int threads) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
     BlockedPlan p;
-    p.v_row = round_up(t.SC, kLanes) + kGap;
+    p.v_row = minimum(kBlockChannels, round_up(t.SC, kLanes));
     p.v_stride = minimum(kBlockTiles, t.tiles) * p.v_row + kGap;
+    p.v_block = X * p.v_stride;
+    p.v_floats = ceil_div(t.SC, kBlockChannels) * p.v_block;
     p.u_stride = kBlockChannels * kPanel + kGap, p.p_stride = kChunkTiles * kPanel + kGap;
     p.each = X * (p.u_stride + p.p_stride) + kGap;
-    p.total = X * p.v_stride + p.v_row + threads * p.each;
+    p.total = p.v_floats + round_up(t.SC, 16) + threads * p.each;
     return p;
 }
 
@@ -221,14 +224,15 @@ void run_blocked(const Context& context, const Conv2d& c) {
     const Maps t = maps_of<m>(c);
     const BlockedPlan b = blocked_plan<m>(t, context.threads);
     float* v = reinterpret_cast<float*>(context.workspace);
-    float* zeros = v + X * b.v_stride;
-    float* scratch = zeros + b.v_row;
-    for (int64_t i = 0; i < b.v_row; ++i) zeros[i] = 0.0f;
+    float* zeros = v + b.v_floats;
+    float* scratch = zeros + round_up(t.SC, 16);
+    for (int64_t i = 0; i < t.SC; ++i) zeros[i] = 0.0f;
     const int64_t panels = ceil_div(t.DC, kPanel);
     for (int64_t block = 0; block < t.tiles; block += kBlockTiles) {
         const int64_t tiles = minimum(kBlockTiles, t.tiles - block), chunks = ceil_div(tiles, kChunkTiles);
         parallel_for(context, tiles, [&](int64_t i, int) {
-            transform_input<m>(t, tile_at<m>(t, block + i), zeros, v + i * b.v_row, b.v_stride);
+            transform_input<m>(t, tile_at<m>(t, block + i), zeros, v + i * b.v_row, b.v_stride, kBlockChannels,
+                               b.v_block);
         });
         parallel_for(context, panels * chunks, [&](int64_t chunk, int thread) {
             const int64_t panel = chunk / chunks, first = chunk % chunks * kChunkTiles,
@@ -242,7 +246,8 @@ void run_blocked(const Context& context, const Conv2d& c) {
                 const int64_t channels = minimum(kBlockChannels, t.SC - k);
                 transform_weights<m>(c, panel, k, channels, u, b.u_stride);
                 for (int64_t xi = 0; xi < X; ++xi)
-                    multiply_panel(count, channels, vectors, v + xi * b.v_stride + first * b.v_row + k, b.v_row,
+                    multiply_panel(count, channels, vectors,
+                                   v + k / kBlockChannels * b.v_block + xi * b.v_stride + first * b.v_row, b.v_row,
                                    u + xi * b.u_stride, products + xi * b.p_stride, width, k > 0);
             }
             transform_outputs<m>(c, t, block + first, count, products, width, b.p_stride, panel * kPanel, columns,

@@ -157,25 +157,36 @@ PYNET_INLINE void transform_input_block(const Pixels& pixels, int64_t lanes, flo
 }
 
 template <int m, class Pixels>
-PYNET_INLINE void transform_input_pixels(const Pixels& pixels, int64_t channels, float* v, int64_t stride) {
+PYNET_INLINE void transform_input_pixels(const Pixels& pixels, int64_t first, int64_t channels, float* v,
+                                         int64_t stride) {
     int64_t c = 0;
-    for (; c + kLanes <= channels; c += kLanes) transform_input_block<m, true>(pixels.from(c), kLanes, v + c, stride);
-    if (c < channels) transform_input_block<m, false>(pixels.from(c), channels - c, v + c, stride);
+    for (; c + kLanes <= channels; c += kLanes)
+        transform_input_block<m, true>(pixels.from(first + c), kLanes, v + c, stride);
+    if (c < channels) transform_input_block<m, false>(pixels.from(first + c), channels - c, v + c, stride);
 }
 
+// Every `block` channels go `v_block` floats further.
 template <int m>
-PYNET_INLINE void transform_input(const Maps& t, const Tile& at, const float* zeros, float* v, int64_t stride) {
+PYNET_INLINE void transform_input(const Maps& t, const Tile& at, const float* zeros, float* v, int64_t stride,
+                                  int64_t block, int64_t v_block) {
     constexpr int A = Winograd<m>::kIn;
     const int64_t y = at.y - t.pad_h, x = at.x - t.pad_w;
     const float* image = t.source + at.n * t.SH * t.SW * t.SC;
     if (y >= 0 && y + A <= t.SH && x >= 0 && x + A <= t.SW) {
         const EvenPixels pixels = {image + (y * t.SW + x) * t.SC, t.SW * t.SC, t.SC};
-        transform_input_pixels<m>(pixels, t.SC, v, stride);
+        for (int64_t c = 0; c < t.SC; c += block, v += v_block)
+            transform_input_pixels<m>(pixels, c, minimum(block, t.SC - c), v, stride);
     } else {
         const float* list[A * A];
         list_pixels<A, A>(image, t.SH, t.SW, t.SC, y, x, zeros, list);
-        transform_input_pixels<m>(ListedPixels<A>{list, 0}, t.SC, v, stride);
+        for (int64_t c = 0; c < t.SC; c += block, v += v_block)
+            transform_input_pixels<m>(ListedPixels<A>{list, 0}, c, minimum(block, t.SC - c), v, stride);
     }
+}
+
+template <int m>
+PYNET_INLINE void transform_input(const Maps& t, const Tile& at, const float* zeros, float* v, int64_t stride) {
+    transform_input<m>(t, at, zeros, v, stride, t.SC, 0);
 }
 
 // A^T p A for kLanes channels (or the first `lanes`) of a tile of which `rows` x `columns` pixels exist.
