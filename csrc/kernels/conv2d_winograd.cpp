@@ -162,13 +162,12 @@ void run_fused(const Context& context, const Conv2d& c) {
     if (!c.packed) transform_all_weights<m>(context, c, own);
     const float* u = c.packed ? c.packed : own;
     const int64_t panels = ceil_div(t.DC, kPanel), chunks = ceil_div(t.tiles, p.chunk) * p.groups;
-    const int64_t at_once = minimum(context.threads, chunks);
     parallel_for(context, chunks, [&](int64_t chunk, int thread) {
         float* v = scratch + thread * p.each;
         float* products = v + X * p.v_stride;
         const int64_t first = chunk / p.groups * p.chunk, count = minimum(p.chunk, t.tiles - first);
         const int64_t group = chunk % p.groups, end = panels * (group + 1) / p.groups;
-        const Ahead ahead = ahead_of<m>(t, (chunk + at_once) / p.groups * p.chunk, p.chunk);
+        const Ahead ahead = ahead_of<m>(t, (chunk + 1) / p.groups * p.chunk, p.chunk);
         for_tiles<m>(t, first, count,
                      [&](int64_t i, const Tile& at) { transform_input<m>(t, at, zeros, v + i * p.v_row, p.v_stride); });
         for (int64_t panel = panels * group / p.groups; panel < end; panel += p.panels_at_once) {

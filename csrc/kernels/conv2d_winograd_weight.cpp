@@ -109,10 +109,10 @@ void add_partials(const Context& context, const WeightPlan& p, int64_t size, con
     });
 }
 
-// One part of the tiles through all steps; `next` is the part this thread is likely to take afterwards.
+// One part of the tiles through all steps.
 template <int m>
-void run_part(const Conv2d& c, const Maps& t, const WeightPlan& p, int64_t part, int64_t next, const float* zeros,
-              float* partial, float* bias, float* scratch) {
+void run_part(const Conv2d& c, const Maps& t, const WeightPlan& p, int64_t part, const float* zeros, float* partial,
+              float* bias, float* scratch) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
     float *du = scratch, *v = scratch + p.v, *d = scratch + p.d;
     const int64_t first = t.tiles * part / p.parts, last = t.tiles * (part + 1) / p.parts;
@@ -123,7 +123,7 @@ void run_part(const Conv2d& c, const Maps& t, const WeightPlan& p, int64_t part,
             transform_gradient<m>(t, c.out, at, zeros, d + i * p.d_row, p.d_stride);
         });
         if (bias) sum_bias<m>(p, count, d, bias, tile > first);
-        const Ahead ahead = ahead_of<m>(t, tile + p.chunk < last ? tile + p.chunk : t.tiles * next / p.parts, p.chunk);
+        const Ahead ahead = ahead_of<m>(t, tile + count, p.chunk);
         for (int64_t xi = 0; xi < X; ++xi) {
             multiply_transposed(t.SC, p.d_row, count, v + xi * p.v_stride, p.v_row, d + xi * p.d_stride, p.d_row,
                                 du + xi * p.u_stride, p.d_row, tile > first);
@@ -175,8 +175,8 @@ void winograd_weight(const Context& context, const Conv2d& c) {
         run_shared<m>(context, c, t, p, zeros, c.dbias ? sums : nullptr, scratch);
     } else {
         parallel_for(context, p.parts, [&](int64_t part, int thread) {
-            run_part<m>(c, t, p, part, part + context.threads, zeros, partials + part * p.partial,
-                        c.dbias ? sums + part * p.d_row : nullptr, scratch + thread * p.each);
+            run_part<m>(c, t, p, part, zeros, partials + part * p.partial, c.dbias ? sums + part * p.d_row : nullptr,
+                        scratch + thread * p.each);
         });
         add_partials(context, p, 9 * t.SC * t.DC, partials, c.weight);
     }
