@@ -119,7 +119,7 @@ def _absorb(waiting: Pending, name: str, others: tuple, attributes: dict[str, An
     if waiting.attributes["activation"] != "relu" or attributes["return_indices"] or attributes["ceil_mode"]:
         return None
     without = {**waiting.attributes, "activation": "none"}
-    plain = owe(CONV2D, waiting.inputs, without, waiting.shape, waiting.dtype, known=False)
+    plain = owe(CONV2D, waiting.inputs, without, waiting.shape, waiting.dtype, False)
     windows = (attributes[name] for name in ("kernel", "stride", "padding", "dilation"))
     shape = (*waiting.shape[:2], *window_counts(waiting.shape, *windows))
     return MAX_POOL2D, (plain,), {**attributes, "relu": True}, shape
