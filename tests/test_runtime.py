@@ -192,7 +192,7 @@ except MemoryError:
 
 
 def test_import_is_quick(tmp_path):
-    """With bytecode, as an installed package has it: without, compiling the sources takes most of the time."""
+    """With bytecode, as an installed package has it; else compiling the sources takes most of the time."""
     code = "import time, numpy; s = time.perf_counter(); import pynet; print(time.perf_counter() - s)"
     bytecode = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
     best = min(float(run(code, **bytecode).stdout) for _ in range(5))
