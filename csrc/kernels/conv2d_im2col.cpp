@@ -144,14 +144,14 @@ PYNET_INLINE void add_runs(const float* const* from, int count, int64_t skip, in
         add_vectors<1>(from, count, skip, lanes, to);
 }
 
-// Adds the columns of output pixels [ow0, ow1) of rows [oh0, oh1) to the rows [y0, y1) of a band. All rows of the
-// kernel that reach a row of the band meet in registers.
+// Adds the columns of output pixels [ow0, ow1) of rows [oh0, oh1) to a band, the rows [top, y1). All rows of the kernel
+// that reach a row of the band meet in registers.
 void add_columns(const Conv2dShape& s, const Band& band, const float* columns, int64_t K, int64_t oh0, int64_t oh1,
-                 int64_t ow0, int64_t ow1, int64_t group, int64_t y0, int64_t y1, float* rows) {
+                 int64_t ow0, int64_t ow1, int64_t group, int64_t top, int64_t y1, float* rows) {
     constexpr int kMost = 16;
     const int64_t Cg = s.Cg(), run = s.KW * Cg;
     const bool whole = s.dilation_w == 1 && s.groups == 1;
-    y0 = maximum(y0, oh0 * s.stride_h - s.pad_h);
+    const int64_t y0 = maximum(top, oh0 * s.stride_h - s.pad_h);
     y1 = minimum(y1, (oh1 - 1) * s.stride_h - s.pad_h + s.dilation_h * (s.KH - 1) + 1);
     for (int64_t y = y0; y < y1; ++y)
         for (int64_t kh = 0; kh < s.KH;) {
@@ -163,7 +163,7 @@ void add_columns(const Conv2dShape& s, const Band& band, const float* columns, i
                     from[count++] = columns + (oh - oh0) * (ow1 - ow0) * K + kh * run;
             }
             if (count == 0) continue;
-            float* to = rows + (y * band.width + ow0 * s.stride_w) * s.C + group * Cg;
+            float* to = rows + ((y - top) * band.width + ow0 * s.stride_w) * s.C + group * Cg;
             for (int64_t ow = ow0, skip = 0; ow < ow1; ++ow, skip += K, to += s.stride_w * s.C) {
                 if (whole) {
                     add_runs(from, count, skip, run, to);
@@ -227,7 +227,7 @@ void run_backward_data(const Context& context, const Conv2d& c, const Plan& p) {
                     gemm_packed((oh1 - oh0) * (ow1 - ow0), p.K, s.Fg(),
                                 c.out + ((n * OH + oh0) * OW + ow0) * s.F + group * s.Fg(), s.F,
                                 packed + group * group_size, columns, p.K, nullptr, Activation::none, 0);
-                    add_columns(s, band, columns, p.K, oh0, oh1, ow0, ow1, group, y0, y1, rows - y0 * band.width * s.C);
+                    add_columns(s, band, columns, p.K, oh0, oh1, ow0, ow1, group, y0, y1, rows);
                 }
             }
         for (int64_t y = y0; y < y1; ++y)
