@@ -37,7 +37,7 @@ PYNET_NOINLINE void gather_tile(const Row& row, Blocks& blocks, int64_t j, int64
     constexpr int kColumns = (kPixels - 1) * kStride + kTaps;
     const int64_t at = j * kStride, step = row.lines.step;
     for_blocks<kWhole>(blocks, [&](int64_t channel, int64_t source_channel, int64_t lanes) {
-        blocks.share();
+        blocks.ahead.share();
         vfloat sum[kPixels];
         const vfloat bias = row.bias ? load_block<kWhole>(row.bias + channel, lanes) : vfloat{};
         PYNET_UNROLL

@@ -84,13 +84,7 @@ struct Blocks {
     int64_t first, last;
     int64_t channels;
     bool spread;
-    Ahead<false> sources;
-    Ahead<true> destinations;
-
-    PYNET_INLINE void share() {
-        sources.share();
-        destinations.share();
-    }
+    Ahead ahead;
 };
 
 // Whether rows should be fetched ahead of their use.

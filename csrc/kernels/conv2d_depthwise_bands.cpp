@@ -195,8 +195,9 @@ Blocks blocks_of(const View& v, const Bands& b, int64_t first, int64_t last, con
             last,
             v.DC,
             v.spread,
-            {source_image + next * s, some * (v.backward ? 1 : v.stride_h) * s, calls},
-            {destination_image + after * d, some * d, calls}};
+            {{source_image + next * s, some * (v.backward ? 1 : v.stride_h) * s, false},
+             {destination_image + after * d, some * d, true},
+             calls}};
 }
 
 }  // namespace PYNET_LEVEL

@@ -72,7 +72,7 @@ PYNET_INLINE void sum_lines(const Walk& walk, Blocks& blocks, const Line* lines,
         for (int k = 0; k < kTaps; ++k) sum[0][l][k] = load(sums + lines[l].weight + k * walk.tap_step);
     }
     for (int64_t row = 0; row < walk.rows; ++row, source += walk.x_row, dout += walk.dout_row) {
-        blocks.share();
+        blocks.ahead.share();
         int64_t i = 0;
         const auto add = [&](auto some) __attribute__((always_inline)) {
             constexpr int kSome = decltype(some)::value, kColumns = (kSome - 1) * kStride + kTaps;

@@ -33,7 +33,7 @@ constexpr int64_t kWantedChunks = 32;
 template <int Rows, int NV>
 PYNET_NOINLINE void tile_taps(int64_t taps, int64_t K, const float* const* source, int64_t first, const int64_t* offset,
                               const float* b, const float* bias, Activation activation, float alpha,
-                              float* const* destination, int64_t to, int64_t last) {
+                              float* const* destination, int64_t to, int64_t last, Ahead* ahead) {
     vfloat sum[Rows][NV];
     PYNET_UNROLL
     for (int i = 0; i < Rows; ++i) {
@@ -45,6 +45,7 @@ PYNET_NOINLINE void tile_taps(int64_t taps, int64_t K, const float* const* sourc
         PYNET_UNROLL
         for (int i = 0; i < Rows; ++i) row[i] = source[t * kTileRows + i] + first;
         const float* bk = b + offset[t] * (NV * kLanes);
+        ahead->share();
         for (int64_t k = 0; k < K; ++k) {
             vfloat v[NV];
             PYNET_UNROLL
@@ -69,7 +70,7 @@ PYNET_NOINLINE void tile_taps(int64_t taps, int64_t K, const float* const* sourc
 }
 
 typedef void (*TapsFunction)(int64_t, int64_t, const float* const*, int64_t, const int64_t*, const float*, const float*,
-                             Activation, float, float* const*, int64_t, int64_t);
+                             Activation, float, float* const*, int64_t, int64_t, Ahead*);
 
 template <int Rows = kTileRows>
 PYNET_INLINE TapsFunction taps_for(int64_t rows, int vectors) {
@@ -385,21 +386,20 @@ void run_gather(const Context& context, const Conv2d& c) {
         const int64_t first = panel_block * b.panels, last = minimum(b.all_panels, first + b.panels);
         const int64_t some = ahead && chunk % phases == 0 ? b.tiles * kTileRows : 0;
         const int64_t reach = g.backward ? 0 : (g.KH - 1) * g.dilation_h - g.pad_h;
-        Ahead<false> sources(g.source + ((at.n * g.SH + at.i * g.step_h + reach) * g.SW + at.j * g.step_w) * g.SC,
-                             some * g.step_h * g.step_w * g.SC, (last - first) * tiles);
-        Ahead<true> destinations(g.destination + ((at.n * g.DH + at.i * g.phases_h) * g.DW + at.j * g.phases_w) * g.DC,
-                                 some * phases * g.DC, (last - first) * tiles);
+        Ahead next({g.source + ((at.n * g.SH + at.i * g.step_h + reach) * g.SW + at.j * g.step_w) * g.SC,
+                    some * g.step_h * g.step_w * g.SC, false},
+                   {g.destination + ((at.n * g.DH + at.i * g.phases_h) * g.DW + at.j * g.phases_w) * g.DC,
+                    some * phases * g.DC, true},
+                   (last - first) * tiles * taps);
         for (int64_t index = first; index < last; ++index) {
             const Panel p = panel_at(g, b, index);
             for (int64_t tile = 0; tile < tiles; ++tile) {
                 const int64_t rows = minimum(kTileRows, q1 - q0 - tile * kTileRows);
                 float* const* destination = table.destination + tile * kTileRows;
-                sources.share();
-                destinations.share();
                 taps_for<>(rows, panel_vectors(p.columns))(
                     table.used[tile], g.Sg, table.source + tile * b.taps * kTileRows, p.from,
                     table.offset + tile * b.taps, packed + p.place * b.taps * g.Sg, bias + p.place, activation, c.alpha,
-                    destination, p.to, p.columns - p.width + kLanes);
+                    destination, p.to, p.columns - p.width + kLanes, &next);
             }
             if (c.parts)
                 take_part(c.parts, block, g.DC, p.to, p.columns, q1 - q0,

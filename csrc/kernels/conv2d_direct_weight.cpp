@@ -25,7 +25,7 @@ constexpr int64_t kMostPartials = int64_t{8} << 20;  // floats
 struct Walk {
     int64_t images, rows, columns;
     int64_t a_image, a_row, a_column, b_image, b_row, b_column;
-    Ahead<false>*next_a, *next_b;  // what comes after this: a share is fetched with every row
+    Ahead* ahead;  // a share is fetched with every row
 };
 
 template <int Rows, int NV>
@@ -42,8 +42,7 @@ PYNET_NOINLINE void tile_pixels(const Walk& walk, const float* a_base, const flo
         for (int64_t r = 0; r < walk.rows; ++r) {
             const float* a = a_base + n * walk.a_image + r * walk.a_row;
             const float* b = b_base + n * walk.b_image + r * walk.b_row;
-            walk.next_a->share();
-            walk.next_b->share();
+            walk.ahead->share();
             for (int64_t k = 0; k < columns; ++k) {
                 vfloat v[NV];
                 PYNET_UNROLL
@@ -167,7 +166,7 @@ Meeting meeting_of(const Conv2dShape& s, const Unit& unit, int64_t kh, int64_t k
 
 // What one unit adds to the tiles of one panel: all taps, channels [c0, c1) of its group.
 void add_panel(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group, int64_t panel, int64_t c0, int64_t c1,
-               bool more, float* partial, float* tail, Ahead<false>* xs, Ahead<false>* douts) {
+               bool more, float* partial, float* tail, Ahead* ahead) {
     const Conv2dShape& s = c.shape;
     const int64_t OH = s.OH(), OW = s.OW(), Cg = s.Cg();
     const int64_t columns = minimum(kPanel, s.Fg() - panel * kPanel);
@@ -193,8 +192,7 @@ void add_panel(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group, 
                             OH * OW * ldb,
                             OW * ldb,
                             ldb,
-                            xs,
-                            douts};
+                            ahead};
             const float* a = c.x + ((unit.n * s.H + m.y) * s.W + m.x) * s.C + group * Cg;
             const float* b = dout + ((m.h0 - unit.h0) * OW + m.w0) * ldb;
             for (int64_t ch = c0; ch < c1; ch += kTileRows)
@@ -232,8 +230,7 @@ void gather_dout(const Conv2d& c, const Unit& unit, const Meeting& m, int64_t f0
 
 // What one unit adds to the tiles of panels [panel0, panel1): all taps, channels [c0, c1) of a group.
 void add_gathered(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group, int64_t panel0, int64_t panel1,
-                  int64_t c0, int64_t c1, bool more, float* partial, float* tail, Ahead<false>* xs,
-                  Ahead<false>* douts) {
+                  int64_t c0, int64_t c1, bool more, float* partial, float* tail, Ahead* ahead) {
     const Conv2dShape& s = c.shape;
     const int64_t Cg = s.Cg();
     float* slivers = tail + p.tail_floats;
@@ -252,8 +249,7 @@ void add_gathered(const Conv2d& c, const Plan& p, const Unit& unit, int64_t grou
                 Tiles tiles{whole,  pixels, slivers, kTileRows, sliver_floats(pixels), tail, width,
                             target, width,  kLanes,  more};
                 tiles_of<false>(kTileRows, vectors)(tiles);
-                xs->share();
-                douts->share();
+                ahead->share();
                 if (first + whole * kTileRows == last) continue;
                 tiles.count = 1;
                 tiles.a += whole * tiles.a_step;
@@ -290,9 +286,9 @@ void direct_weight(const Context& context, const Conv2d& c) {
             const int64_t some = ahead ? p.images * p.rows * OW : 0, tiles = (panel1 - panel0) * s.KH * s.KW,
                           calls = p.gathers ? tiles * ceil_div(c1 - c0, kGathered)
                                             : tiles * ceil_div(c1 - c0, kTileRows) * p.images * p.rows;
-            Ahead<false> xs(c.x + (next.n * s.H + next.h0 * s.stride_h) * s.W * s.C,
-                            some * s.stride_h * s.stride_w * s.C, calls);
-            Ahead<false> douts(c.out + (next.n * OH + next.h0) * OW * s.F, some * s.F, calls);
+            Ahead units(
+                {c.x + (next.n * s.H + next.h0 * s.stride_h) * s.W * s.C, some * s.stride_h * s.stride_w * s.C, false},
+                {c.out + (next.n * OH + next.h0) * OW * s.F, some * s.F, false}, calls);
             float* tail = tails + thread * (p.tail_floats + p.gathered);
             for (int64_t panel = panel0, stop; panel < panel1; panel = stop) {
                 const int64_t group = panel / p.group_panels, before = group * p.group_panels;
@@ -300,9 +296,9 @@ void direct_weight(const Context& context, const Conv2d& c) {
                 stop = p.gathers ? minimum(panel1, before + p.group_panels) : panel + 1;
                 if (p.gathers)
                     add_gathered(c, p, unit, group, panel - before, stop - before, c0, c1, index > first, partial, tail,
-                                 &xs, &douts);
+                                 &units);
                 else
-                    add_panel(c, p, unit, group, panel - before, c0, c1, index > first, partial, tail, &xs, &douts);
+                    add_panel(c, p, unit, group, panel - before, c0, c1, index > first, partial, tail, &units);
             }
         }
     });

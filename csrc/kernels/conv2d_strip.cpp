@@ -202,7 +202,8 @@ struct Walk {
 
 // Rows pixels of a panel NV vectors wide.
 template <int Rows, int NV>
-PYNET_NOINLINE void tile_strip(const Walk& walk, const float* const* source, float* const* destination, int64_t first) {
+PYNET_NOINLINE void tile_strip(const Walk& walk, const float* const* source, float* const* destination, int64_t first,
+                               Ahead* ahead) {
     vfloat sum[Rows][NV];
     PYNET_UNROLL
     for (int i = 0; i < Rows; ++i) {
@@ -215,6 +216,7 @@ PYNET_NOINLINE void tile_strip(const Walk& walk, const float* const* source, flo
     for (int i = 0; i < Rows; ++i) pixel[i] = source[i];
     const int64_t run = walk.run;
     for (int64_t t = 0; t < walk.tap_rows; ++t) {
+        ahead->share();
         for (int64_t k = 0; k < run; ++k) {
             vfloat v[NV];
             PYNET_UNROLL
@@ -246,7 +248,7 @@ PYNET_NOINLINE void tile_strip(const Walk& walk, const float* const* source, flo
     }
 }
 
-typedef void (*TileFunction)(const Walk&, const float* const*, float* const*, int64_t);
+typedef void (*TileFunction)(const Walk&, const float* const*, float* const*, int64_t, Ahead*);
 
 template <int NV, int Rows = kPixels<NV>>
 PYNET_INLINE TileFunction tile_of(int64_t rows) {
@@ -259,13 +261,11 @@ PYNET_INLINE TileFunction tile_of(int64_t rows) {
 // All pixels of a phase and one panel, in tiles of about equal height.
 template <int NV>
 void run_panel(const Walk& walk, int64_t pixels, const float* const* source, float* const* destination, int64_t first,
-               Ahead<false>* sources, Ahead<true>* destinations) {
+               Ahead* ahead) {
     const int64_t tiles = ceil_div(pixels, kPixels<NV>);
     for (int64_t t = 0; t < tiles; ++t) {
         const int64_t q = pixels * t / tiles, rows = pixels * (t + 1) / tiles - q;
-        sources->share();
-        destinations->share();
-        tile_of<NV>(rows)(walk, source + q, destination + q, first);
+        tile_of<NV>(rows)(walk, source + q, destination + q, first, ahead);
     }
 }
 
@@ -332,12 +332,12 @@ void run_gather(const Context& context, const Conv2d& c) {
         const int64_t first = block * p.chunk_panels, last = minimum(v.groups * p.panels, first + p.chunk_panels);
         // What the next chunk reads and writes, fetched while this one computes.
         const int64_t some = large && p.panel_blocks == 1 ? 1 : 0, y1 = (i0 + p.rows) * v.step_h + p.reach_h.high;
-        const int64_t calls = (last - first) * ceil_div(p.pixels, kTileRows);
-        Ahead<false> sources(v.source + (n0 * v.SH + (p.bands > 1 ? y1 : images * v.SH)) * v.SW * v.SC,
-                             some * (p.bands > 1 ? p.rows * v.step_h : images * v.SH) * v.SW * v.SC, calls);
-        Ahead<true> destinations(
-            v.destination + (n0 * v.DH + (p.bands > 1 ? (i0 + p.rows) * v.phases_h : images * v.DH)) * v.DW * v.DC,
-            some * (p.bands > 1 ? p.rows * v.phases_h : images * v.DH) * v.DW * v.DC, calls);
+        Ahead ahead(
+            {v.source + (n0 * v.SH + (p.bands > 1 ? y1 : images * v.SH)) * v.SW * v.SC,
+             some * (p.bands > 1 ? p.rows * v.step_h : images * v.SH) * v.SW * v.SC, false},
+            {v.destination + (n0 * v.DH + (p.bands > 1 ? (i0 + p.rows) * v.phases_h : images * v.DH)) * v.DW * v.DC,
+             some * (p.bands > 1 ? p.rows * v.phases_h : images * v.DH) * v.DW * v.DC, true},
+            (last - first) * ceil_div(p.pixels, kTileRows) * ceil_div(v.KH, v.phases_h));
         for (int64_t index = first; index < last;) {
             const int64_t group = index / p.panels;
             const int64_t end = minimum(last, (group + 1) * p.panels);
@@ -362,10 +362,9 @@ void run_gather(const Context& context, const Conv2d& c) {
                                         activation,
                                         c.alpha};
                         const int64_t to = group * v.Dg + panel.first;
-                        (panel.vectors == 1 ? run_panel<1>
-                         : panel.vectors == 2
-                             ? run_panel<2>
-                             : run_panel<kWidest>)(walk, pixels, source, destination, to, &sources, &destinations);
+                        (panel.vectors == 1   ? run_panel<1>
+                         : panel.vectors == 2 ? run_panel<2>
+                                              : run_panel<kWidest>)(walk, pixels, source, destination, to, &ahead);
                         if (c.parts)
                             take_part(c.parts, chunk % places, v.DC, to, panel.columns, pixels,
                                       [=](int64_t q) { return destination[q]; });

@@ -167,21 +167,22 @@ void run_fused(const Context& context, const Conv2d& c) {
         float* products = v + X * p.v_stride;
         const int64_t first = chunk / p.groups * p.chunk, count = minimum(p.chunk, t.tiles - first);
         const int64_t group = chunk % p.groups, end = panels * (group + 1) / p.groups;
-        const Ahead ahead = ahead_of<m>(t, (chunk + 1) / p.groups * p.chunk, p.chunk);
         for_tiles<m>(t, first, count,
                      [&](int64_t i, const Tile& at) { transform_input<m>(t, at, zeros, v + i * p.v_row, p.v_stride); });
         for (int64_t panel = panels * group / p.groups; panel < end; panel += p.panels_at_once) {
             const int64_t last = minimum(end, panel + p.panels_at_once);
+            const int64_t f = panel * kPanel, columns = minimum((last - panel) * kPanel, t.DC - f);
+            Ahead next =
+                next_tiles<m>(t, (chunk + 1) / p.groups * p.chunk, p.chunk, true, X * shares_of(count, columns));
             for (int64_t xi = 0; xi < X; ++xi) {
                 for (int64_t q = panel; q < last; ++q) {
                     const int vectors = panel_vectors(t.DC - q * kPanel);
                     const float* weights = u + q * panel_size(X, t.SC) + xi * (t.SC * vectors * kLanes + kGap);
                     multiply_panel(count, t.SC, vectors, v + xi * p.v_stride, p.v_row, weights,
-                                   products + xi * p.p_stride + (q - panel) * kPanel, p.p_row, false);
+                                   products + xi * p.p_stride + (q - panel) * kPanel, p.p_row, false,
+                                   last == end ? &next : nullptr);
                 }
-                if (last == end) ahead.fetch(xi);
             }
-            const int64_t f = panel * kPanel, columns = minimum((last - panel) * kPanel, t.DC - f);
             transform_outputs<m>(c, t, first, count, products, p.p_row, p.p_stride, f, columns, chunk / p.groups);
         }
     });

@@ -123,12 +123,10 @@ void run_part(const Conv2d& c, const Maps& t, const WeightPlan& p, int64_t part,
             transform_gradient<m>(t, c.out, at, zeros, d + i * p.d_row, p.d_stride);
         });
         if (bias) sum_bias<m>(p, count, d, bias, tile > first);
-        const Ahead ahead = ahead_of<m>(t, tile + count, p.chunk);
-        for (int64_t xi = 0; xi < X; ++xi) {
+        Ahead next = next_tiles<m>(t, tile + count, p.chunk, false, X * shares_of(t.SC, p.d_row));
+        for (int64_t xi = 0; xi < X; ++xi)
             multiply_transposed(t.SC, p.d_row, count, v + xi * p.v_stride, p.v_row, d + xi * p.d_stride, p.d_row,
-                                du + xi * p.u_stride, p.d_row, tile > first);
-            ahead.fetch(xi);
-        }
+                                du + xi * p.u_stride, p.d_row, tile > first, &next);
     }
     finish_weights<m>(p, t.SC, t.DC, du, 0, t.SC, partial);
 }

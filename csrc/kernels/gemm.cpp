@@ -211,9 +211,10 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
     const int64_t lda = packed_a ? kTileRows : by_rows ? g.a_row : g.a_col;
     const int64_t after = first_row(p, chunk.t1), rows_ahead = chunk.ahead ? after - first_row(p, chunk.t0) : 0,
                   runs = ceil_div(chunk.t1 - chunk.t0, p.tiles_at_once),
-                  shares = runs * ceil_div(chunk.n1 - chunk.n0, kPanel) * ceil_div(chunk.k1 - chunk.k0, p.block_k);
-    Ahead<false> next_a(g.a + after * g.a_row, rows_ahead * g.a_row, shares);
-    Ahead<true> next_c(chunk.c + after * chunk.ldc, p.streams ? 0 : rows_ahead * chunk.ldc, shares);
+                  shares = (chunk.t1 - chunk.t0) * ceil_div(chunk.n1 - chunk.n0, kPanel) *
+                           ceil_div(chunk.k1 - chunk.k0, p.block_k);
+    Ahead ahead({g.a + after * g.a_row, rows_ahead * g.a_row, false},
+                {chunk.c + after * chunk.ldc, p.streams ? 0 : rows_ahead * chunk.ldc, true}, shares);
     for (int64_t kb = chunk.k0; kb < chunk.k1; kb += p.block_k) {
         const int64_t kc = minimum(p.block_k, chunk.k1 - kb);
         for (int64_t n = chunk.n0; n < chunk.n1; n += kPanel) {
@@ -241,6 +242,7 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
             const Finish finish{g.bias ? g.bias + n : nullptr, g.activation, g.alpha};
             Tiles tiles{0, kc, nullptr, lda, 0, b, ldb, nullptr, chunk.ldc, columns - (vectors - 1) * kLanes};
             tiles.accumulate = kb > chunk.k0;
+            tiles.ahead = &ahead;
             if (p.splits == 1 && kb + kc == chunk.k1 && (g.bias || g.activation != Activation::none))
                 tiles.finish = &finish;
             for (int64_t t = chunk.t0, count; t < chunk.t1; t += count) {
@@ -250,8 +252,6 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
                 tiles.a = packed_a ? packed_a + (t * g.K + kb) * kTileRows : g.a + m * g.a_row + kb * g.a_col;
                 tiles.c = chunk.c + m * chunk.ldc + n;
                 next_b.share();
-                next_a.share();
-                next_c.share();
                 const auto run = [&](int64_t height, int64_t number) {
                     tiles.count = number;
                     tiles.a_step = packed_a ? g.K * kTileRows : height * g.a_row;

@@ -9,29 +9,52 @@ namespace PYNET_LEVEL {
 // Bytes from which it repays: smaller arrays are in the caches already.
 constexpr int64_t kPrefetchFrom = 4 << 20;
 
-// A piece of memory that is fetched in `calls` equal shares, one at each call of share(). Fetching beyond the end of an
-// array does no harm.
-template <bool kToWrite>
+// Two pieces of memory, as a rule what the next piece of work reads and writes, that are fetched in `calls` equal
+// shares, one at each call of share(). Many small shares between the arithmetic: a core waits for what it has asked for
+// once that is more than some two dozen lines. Fetching beyond the end of an array does no harm.
 class Ahead {
 public:
-    PYNET_INLINE Ahead(const float* from, int64_t floats, int64_t calls)
-        : at_(reinterpret_cast<const char*>(from)),
-          end_(at_ + floats * 4),
-          each_(round_up(ceil_div(floats * 4, maximum(1, calls)), 4 * kLine)) {}
+    struct Piece {
+        const float* from;
+        int64_t floats;
+        bool written;
+    };
+
+    PYNET_INLINE Ahead(const Piece& one, const Piece& other, int64_t calls) : one_(one, calls), other_(other, calls) {}
 
     PYNET_INLINE void share() {
-        const char* stop = minimum_of(at_ + each_, end_);
-        for (; at_ < stop; at_ += 4 * kLine) {
-            PYNET_UNROLL
-            for (int i = 0; i < 4; ++i) __builtin_prefetch(at_ + i * kLine, kToWrite, 2);
-        }
+        one_.share();
+        other_.share();
     }
 
 private:
     static constexpr int64_t kLine = 64;
-    static PYNET_INLINE const char* minimum_of(const char* a, const char* b) { return a < b ? a : b; }
-    const char *at_, *end_;
-    int64_t each_;
+
+    struct Rest {
+        const char *at, *end;
+        int64_t each;
+        bool written;
+
+        PYNET_INLINE Rest(const Piece& p, int64_t calls)
+            : at(reinterpret_cast<const char*>(p.from)),
+              end(at + p.floats * 4),
+              each(round_up(ceil_div(p.floats * 4, maximum(1, calls)), 4 * kLine)),
+              written(p.written) {}
+
+        PYNET_INLINE void share() {
+            const char* stop = at + each < end ? at + each : end;
+            for (; at < stop; at += 4 * kLine) {
+                PYNET_UNROLL
+                for (int i = 0; i < 4; ++i) {
+                    if (written)
+                        __builtin_prefetch(at + i * kLine, 1, 2);
+                    else
+                        __builtin_prefetch(at + i * kLine, 0, 2);
+                }
+            }
+        }
+    };
+    Rest one_, other_;
 };
 
 }  // namespace PYNET_LEVEL

@@ -2,6 +2,7 @@
 // `rows` x `NV` vectors of C stays in registers while K runs. Everything around it (loops, packing, edges)
 // is written once. kTileRows and kTileVectors are what the level's register file holds without spilling.
 #pragma once
+#include "prefetch.h"
 #include "simd.h"
 
 namespace pynet {
@@ -44,6 +45,7 @@ struct Tiles {
     int64_t last = kLanes;  // columns of the last vector that exist
     bool accumulate = false;
     const Finish* finish = nullptr;
+    Ahead* ahead = nullptr;  // or what is fetched meanwhile, a share with every tile
 };
 
 // Tiles of Rows rows and NV vectors. One of few accumulators keeps several of each, for every kWays-th k, added at the
@@ -58,6 +60,7 @@ PYNET_NOINLINE void run_tiles(const Tiles& tiles) {
     float* c = tiles.c;
     for (int64_t count = tiles.count; count > 0; --count, first += tiles.a_step, c += Rows * ldc) {
         const float *a = first, *b = tiles.b;
+        if (tiles.ahead) tiles.ahead->share();
         vfloat sums[kWays][Rows][NV] = {};
         auto& sum = sums[0];
         if (tiles.accumulate) {

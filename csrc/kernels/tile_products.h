@@ -26,34 +26,46 @@ PYNET_INLINE void held_rows(const float* __restrict a, const vfloat* b, float* _
     for (int i = 0; i < Rows; ++i) store(c + i * ldc, sum[i]);
 }
 
-PYNET_NOINLINE inline void multiply_held(int64_t rows, const float* a, const float* b, float* c, int64_t ldc) {
+PYNET_NOINLINE inline void multiply_held(int64_t rows, const float* a, const float* b, float* c, int64_t ldc,
+                                         Ahead* ahead) {
     vfloat held[kLanes];
     PYNET_UNROLL
     for (int k = 0; k < kLanes; ++k) held[k] = load(b + k * kLanes);
     int64_t i = 0;
-    for (; i + 8 <= rows; i += 8) held_rows<8>(a + i * kLanes, held, c + i * ldc, ldc);
+    for (; i + 8 <= rows; i += 8) {
+        if (ahead) ahead->share();
+        held_rows<8>(a + i * kLanes, held, c + i * ldc, ldc);
+    }
     for (; i < rows; ++i) held_rows<1>(a + i * kLanes, held, c + i * ldc, ldc);
 }
 #else
 constexpr bool kHoldsB = false;
-PYNET_INLINE void multiply_held(int64_t, const float*, const float*, float*, int64_t) {}
+PYNET_INLINE void multiply_held(int64_t, const float*, const float*, float*, int64_t, Ahead*) {}
 #endif
+
+// Shares of what is fetched ahead in a product of `rows` rows and `width` columns.
+PYNET_INLINE int64_t shares_of(int64_t rows, int64_t width) {
+    int64_t shares = 0;
+    for (int64_t f = 0; f < width; f += kPanel) shares += ceil_div(rows, tallest_tile(panel_vectors(width - f)));
+    return shares;
+}
 
 // C (rows, one panel of `vectors`) (+)= A (rows, K) B, B packed with K rows as wide as the panel.
 PYNET_INLINE void multiply_panel(int64_t rows, int64_t K, int vectors, const float* a, int64_t lda, const float* b,
-                                 float* c, int64_t ldc, bool accumulate) {
+                                 float* c, int64_t ldc, bool accumulate, Ahead* ahead = nullptr) {
     if (kHoldsB && K == kLanes && vectors == 1 && lda == kLanes && !accumulate) {
-        multiply_held(rows, a, b, c, ldc);
+        multiply_held(rows, a, b, c, ldc, ahead);
         return;
     }
-    run_panel<true>(rows, vectors, {0, K, a, lda, 0, b, vectors * kLanes, c, ldc, kLanes, accumulate});
+    run_panel<true>(rows, vectors, {0, K, a, lda, 0, b, vectors * kLanes, c, ldc, kLanes, accumulate, nullptr, ahead});
 }
 
 // C (M, width) (+)= A^T B: sums over K tiles of a[tile * lda + row] * b[tile * ldb + column], columns in whole vectors.
 PYNET_INLINE void multiply_transposed(int64_t M, int64_t width, int64_t K, const float* a, int64_t lda, const float* b,
-                                      int64_t ldb, float* c, int64_t ldc, bool accumulate) {
+                                      int64_t ldb, float* c, int64_t ldc, bool accumulate, Ahead* ahead = nullptr) {
     for (int64_t f = 0; f < width; f += kPanel)
-        run_panel<false>(M, panel_vectors(width - f), {0, K, a, lda, 0, b + f, ldb, c + f, ldc, kLanes, accumulate});
+        run_panel<false>(M, panel_vectors(width - f),
+                         {0, K, a, lda, 0, b + f, ldb, c + f, ldc, kLanes, accumulate, nullptr, ahead});
 }
 
 }  // namespace PYNET_LEVEL

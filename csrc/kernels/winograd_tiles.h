@@ -3,6 +3,7 @@
 // vectors of them are written. Tiles at the edge read zeros and write what exists.
 #pragma once
 #include "conv2d.h"
+#include "prefetch.h"
 #include "statistics.h"
 #include "winograd.h"
 
@@ -57,30 +58,18 @@ PYNET_INLINE void for_tiles(const Maps& t, int64_t first, int64_t count, Visit v
     }
 }
 
-// The rows of both maps that the next tiles will touch: asked for in as many parts as there are positions, while the
-// products of the tiles at hand keep the memory idle.
-struct Ahead {
-    const float *source, *destination;
-    int64_t source_part, destination_part;  // floats
-    PYNET_INLINE void fetch(int64_t part) const {
-        constexpr int64_t kLine = 16;
-        for (int64_t i = 0; i < source_part; i += kLine) __builtin_prefetch(source + part * source_part + i, 0, 2);
-        for (int64_t i = 0; i < destination_part; i += kLine)
-            __builtin_prefetch(destination + part * destination_part + i, 0, 2);
-    }
-};
-
-// Of tiles [first, first + count), as far as they exist.
+// The rows of both maps that tiles [first, first + count) touch, as far as these exist.
 template <int m>
-Ahead ahead_of(const Maps& t, int64_t first, int64_t count) {
+Ahead next_tiles(const Maps& t, int64_t first, int64_t count, bool writes, int64_t calls) {
     constexpr int64_t A = Winograd<m>::kIn;
-    if (first >= t.tiles) return {nullptr, nullptr, 0, 0};
+    if (first >= t.tiles) return {{t.source, 0, false}, {t.source, 0, false}, 1};
     const Tile a = tile_at<m>(t, first), b = tile_at<m>(t, minimum(t.tiles, first + count) - 1);
     const int64_t s0 = a.n * t.SH + maximum(0, minimum(t.SH, a.y - t.pad_h)),
                   s1 = b.n * t.SH + maximum(0, minimum(t.SH, b.y - t.pad_h + A));
     const int64_t d0 = a.n * t.DH + a.y, d1 = b.n * t.DH + minimum(t.DH, b.y + m);
-    return {t.source + s0 * t.SW * t.SC, t.destination + d0 * t.DW * t.DC, ceil_div((s1 - s0) * t.SW * t.SC, A * A),
-            ceil_div((d1 - d0) * t.DW * t.DC, A * A)};
+    return {{t.source + s0 * t.SW * t.SC, (s1 - s0) * t.SW * t.SC, false},
+            {t.destination + d0 * t.DW * t.DC, (d1 - d0) * t.DW * t.DC, writes},
+            calls};
 }
 
 // Where the pixels of a tile lie: evenly spaced inside a map, else one by one, [column][row], so that pixels outside
