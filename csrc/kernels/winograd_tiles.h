@@ -269,26 +269,35 @@ PYNET_NOINLINE void transform_gradient_block(Pixels pixels, int64_t lanes, float
 }
 
 template <int m, class Pixels>
-PYNET_INLINE void transform_gradient_pixels(const Pixels& pixels, int64_t channels, float* d, int64_t stride) {
+PYNET_INLINE void transform_gradient_pixels(const Pixels& pixels, int64_t first, int64_t channels, float* d,
+                                            int64_t stride) {
     int64_t f = 0;
     for (; f + kLanes <= channels; f += kLanes)
-        transform_gradient_block<m, true>(pixels.from(f), kLanes, d + f, stride);
-    if (f < channels) transform_gradient_block<m, false>(pixels.from(f), channels - f, d + f, stride);
+        transform_gradient_block<m, true>(pixels.from(first + f), kLanes, d + f, stride);
+    if (f < channels) transform_gradient_block<m, false>(pixels.from(first + f), channels - f, d + f, stride);
 }
 
-// Pixels that do not exist count as zero.
+// Pixels that do not exist count as zero. Every `block` channels go `d_block` floats further.
 template <int m>
 PYNET_INLINE void transform_gradient(const Maps& t, const float* dout, const Tile& at, const float* zeros, float* d,
-                                     int64_t stride) {
+                                     int64_t stride, int64_t block, int64_t d_block) {
     const float* image = dout + at.n * t.DH * t.DW * t.DC;
     if (at.y + m <= t.DH && at.x + m <= t.DW) {
         const EvenPixels pixels = {image + (at.y * t.DW + at.x) * t.DC, t.DW * t.DC, t.DC};
-        transform_gradient_pixels<m>(pixels, t.DC, d, stride);
+        for (int64_t f = 0; f < t.DC; f += block, d += d_block)
+            transform_gradient_pixels<m>(pixels, f, minimum(block, t.DC - f), d, stride);
     } else {
         const float* list[m * m];
         list_pixels<m, m>(image, t.DH, t.DW, t.DC, at.y, at.x, zeros, list);
-        transform_gradient_pixels<m>(ListedPixels<m>{list, 0}, t.DC, d, stride);
+        for (int64_t f = 0; f < t.DC; f += block, d += d_block)
+            transform_gradient_pixels<m>(ListedPixels<m>{list, 0}, f, minimum(block, t.DC - f), d, stride);
     }
+}
+
+template <int m>
+PYNET_INLINE void transform_gradient(const Maps& t, const float* dout, const Tile& at, const float* zeros, float* d,
+                                     int64_t stride) {
+    transform_gradient<m>(t, dout, at, zeros, d, stride, t.DC, 0);
 }
 
 }  // namespace PYNET_LEVEL
