@@ -143,10 +143,14 @@ void run_weight(const Context& context, const Conv2d& conv) {
                                  own + p.p + (n * p.block + i * kLanes) * 2, p.p_stride, kLanes);
                 });
                 parallel_for(context, X, [&](int64_t at, int) {
+                    Ahead next({own + p.v + (at + 1) * p.v_stride, count * p.tile_row, false},
+                               {own + p.u + (at + 1) * p.u_stride, panels * p.K * 2 * kLanes, true},
+                               panels * ceil_div(p.K, kTileRows));
                     for (int64_t panel = 0; panel < panels; ++panel)
                         multiply_complex<false>(p.K, count, own + p.v + at * p.v_stride, p.tile_row, p.plane,
                                                 own + p.p + at * p.p_stride + panel * p.block * 2 * kLanes,
-                                                own + p.u + at * p.u_stride + panel * p.K * 2 * kLanes, first > 0);
+                                                own + p.u + at * p.u_stride + panel * p.K * 2 * kLanes, first > 0,
+                                                &next);
                 });
             }
             parallel_for(context, panels * p.K, [&](int64_t chunk, int thread) {

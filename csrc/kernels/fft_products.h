@@ -51,10 +51,12 @@ PYNET_INLINE ComplexTile complex_tile_for(int64_t rows) {
 
 template <bool kByRows>
 PYNET_INLINE void multiply_complex(int64_t rows, int64_t K, const float* a, int64_t lda, int64_t imaginary,
-                                   const float* b, float* c, bool accumulate) {
-    for (int64_t i = 0; i < rows; i += kTileRows)
+                                   const float* b, float* c, bool accumulate, Ahead* ahead = nullptr) {
+    for (int64_t i = 0; i < rows; i += kTileRows) {
+        if (ahead) ahead->share();
         complex_tile_for<kByRows>(minimum(kTileRows, rows - i))(K, a + (kByRows ? i * lda : i), lda, imaginary, b,
                                                                 c + i * 2 * kLanes, accumulate);
+    }
 }
 
 }  // namespace PYNET_LEVEL
