@@ -92,8 +92,10 @@ struct Plan {
     int64_t gathered;     // floats of a unit's pixels of kGathered channels
 };
 
-// Copies repay where many tiles read them, and where a row of dout is a short loop.
-PYNET_INLINE bool gathers(const Conv2dShape& s) { return minimum(s.Cg(), s.Fg()) >= 128 && s.OW() < 16; }
+// Copies repay where many tiles read them: where a row of dout is a short loop, or there is but one tap.
+PYNET_INLINE bool gathers(const Conv2dShape& s) {
+    return minimum(s.Cg(), s.Fg()) >= 128 && (s.OW() < 16 || (s.KH * s.KW == 1 && s.Cg() * s.Fg() >= 256 * 128));
+}
 
 // A sliver: kTileRows channels of so many pixels, [pixel][channel], and room for a whole vector at its end.
 PYNET_INLINE int64_t sliver_floats(int64_t pixels) { return pixels * kTileRows + kLanes; }
