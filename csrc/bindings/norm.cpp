@@ -128,10 +128,41 @@ std::tuple<py::array, py::array, py::array, OptionalArray> batch_norm_backward(
     return {*dx, dweight, dbias, dresidual};
 }
 
+// Values of an array (C,), whatever their distance.
+struct Channels {
+    float* first;
+    int64_t step;
+    float& operator[](int64_t i) const { return first[i * step]; }
+};
+
+Channels channels_in_place(const py::array& a, int64_t C, const char* name) {
+    if (!a.dtype().is(py::dtype::of<float>())) throw py::type_error(std::string(name) + " must be float32");
+    require_shape(a, {C}, name);
+    require(a.writeable(), std::string(name) + " is read-only");
+    require(a.strides(0) % static_cast<py::ssize_t>(sizeof(float)) == 0, std::string(name) + " is not aligned");
+    return {mutable_floats(a), a.strides(0) / static_cast<py::ssize_t>(sizeof(float))};
+}
+
+void batch_norm_running(const py::array& running_mean, const py::array& running_var, const py::array& mean_in,
+                        const py::array& var_in, int64_t count, double momentum) {
+    const py::array mean = input(mean_in, 1, Order::c, "batch_norm: mean");
+    const int64_t C = mean.shape(0);
+    const py::array var = channels_input(var_in, C, "batch_norm: var");
+    const Channels to_mean = channels_in_place(running_mean, C, "batch_norm: running_mean"),
+                   to_var = channels_in_place(running_var, C, "batch_norm: running_var");
+    const float kept = static_cast<float>(1 - momentum), share = static_cast<float>(momentum),
+                unbiased = static_cast<float>(static_cast<double>(count) / static_cast<double>(count - 1));
+    for (int64_t i = 0; i < C; ++i) {
+        to_mean[i] = to_mean[i] * kept + floats(mean)[i] * share;
+        to_var[i] = to_var[i] * kept + floats(var)[i] * unbiased * share;
+    }
+}
+
 }  // namespace
 
 void bind_norm(Module& m) {
     m.def("batch_norm_statistics", &batch_norm_statistics);
+    m.def("batch_norm_running", &batch_norm_running);
     m.def("batch_norm_forward", &batch_norm_forward);
     m.def("batch_norm_backward", &batch_norm_backward);
 }

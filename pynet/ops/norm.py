@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pynet import reference
 from pynet.autograd import Operation, Pending, Tensor, put_off, wrap, wrote
 from pynet.ops._backend import Array, backend, nhwc, require_floats
 from pynet.ops.activation import absorb_activation
@@ -172,9 +173,12 @@ def _batch_statistics(x: Tensor) -> tuple[Array, Array]:
     return statistics_of(x) or backend(array).batch_norm_statistics(_maps(array))
 
 
+def _array(statistic: Any) -> Array:
+    return statistic.array if isinstance(statistic, Tensor) else statistic
+
+
 def _running(statistic: Any, dtype: np.dtype) -> Array:
-    array = statistic.array if isinstance(statistic, Tensor) else statistic
-    return array.astype(dtype, copy=True)
+    return _array(statistic).astype(dtype, copy=True)
 
 
 def _update_running(
@@ -182,13 +186,10 @@ def _update_running(
 ) -> None:
     # Nothing that was put off reads running statistics themselves, so nothing needs to be settled before
     # this write.
-    for statistic, batch in (
-        (mean, batch_mean),
-        (var, batch_var * batch_var.dtype.type(count / (count - 1))),
-    ):
-        array = statistic.array if isinstance(statistic, Tensor) else statistic
-        array *= array.dtype.type(1 - momentum)
-        array += batch * batch.dtype.type(momentum)
+    arrays = _array(mean), _array(var)
+    same = all(a.dtype is batch_mean.dtype for a in arrays)
+    on = backend(batch_mean) if same else reference  # which takes any dtypes
+    on.batch_norm_running(*arrays, batch_mean, batch_var, count, momentum)
     tensors = [t for t in (mean, var) if isinstance(t, Tensor)]
     if tensors:
         wrote(*tensors)

@@ -51,7 +51,7 @@ from .loss import (
     multi_margin_backward,
     multi_margin_forward,
 )
-from .norm import batch_norm_backward, batch_norm_forward, batch_norm_statistics
+from .norm import batch_norm_backward, batch_norm_forward, batch_norm_running, batch_norm_statistics
 from .optim import (
     adadelta_step,
     adagrad_step,
@@ -99,6 +99,7 @@ __all__ = [
     "avg_pool2d_forward",
     "batch_norm_backward",
     "batch_norm_forward",
+    "batch_norm_running",
     "batch_norm_statistics",
     "bce_with_logits_backward",
     "bce_with_logits_forward",

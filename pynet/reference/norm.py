@@ -32,6 +32,29 @@ def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, (centred * centred).sum(axis=(0, 2, 3)) / x.dtype.type(count)
 
 
+def batch_norm_running(
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    mean: np.ndarray,
+    var: np.ndarray,
+    count: int,
+    momentum: float,
+) -> None:
+    """Give a batch its share of the running statistics (C,), in place.
+
+    Args:
+        running_mean: updated.
+        running_var: updated, with the unbiased variance.
+        mean: (C,), of the batch.
+        var: (C,), its biased variance.
+        count: values a channel, at least 2.
+        momentum: the batch's share.
+    """
+    for running, batch in ((running_mean, mean), (running_var, var * var.dtype.type(count / (count - 1)))):
+        running *= running.dtype.type(1 - momentum)
+        running += batch * batch.dtype.type(momentum)
+
+
 def batch_norm_forward(
     x: np.ndarray,
     mean: np.ndarray,

@@ -64,6 +64,30 @@ def test_statistics_of_constants_and_of_nothing(isa):
     assert not mean.any() and not var.any()
 
 
+@pytest.mark.parametrize("step", [1, 3])
+def test_running(rng, step):
+    mean, var = (rng.random(7).astype(np.float32) for _ in range(2))
+    got = [rng.random(7 * step).astype(np.float32)[::step] for _ in range(2)]
+    want = double(*got)
+    for module, running in ((_core, got), (reference, want)):
+        assert module.batch_norm_running(*running, mean, var, 5, 0.3) is None
+    np.testing.assert_allclose(got[0], want[0], rtol=4 * EPS)
+    np.testing.assert_allclose(got[1], want[1], rtol=4 * EPS)
+
+
+def test_running_refuses():
+    good, short = np.ones(4, np.float32), np.ones(3, np.float32)
+    fixed = np.ones(4, np.float32)
+    fixed.flags.writeable = False
+    with pytest.raises(ValueError, match="running_mean"):
+        _core.batch_norm_running(short, good, good, good, 5, 0.1)
+    with pytest.raises(ValueError, match="running_var is read-only"):
+        _core.batch_norm_running(good, fixed, good, good, 5, 0.1)
+    with pytest.raises(TypeError, match="running_mean must be float32"):
+        _core.batch_norm_running(good.astype(np.float64), good, good, good, 5, 0.1)
+    assert (good == 1).all()
+
+
 @pytest.mark.parametrize("activation", ALPHAS)
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

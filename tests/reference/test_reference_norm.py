@@ -94,3 +94,12 @@ def test_residual_gradient_is_optional_and_its_own_array(rng):
     arguments = (dout, x, x, *reference.batch_norm_statistics(x), None, None, EPS, "none", 0.0, True)
     assert reference.batch_norm_backward(*arguments, False)[3] is None
     assert not np.shares_memory(reference.batch_norm_backward(*arguments, True)[3], dout)
+
+
+def test_running_statistics():
+    """Shares of old and new, and the unbiased variance: NumPy's with ddof=1."""
+    x = np.random.default_rng(5).standard_normal((3, 2, 4, 5))
+    mean, var = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+    reference.batch_norm_running(mean, var, *reference.batch_norm_statistics(x), x.size // 2, 0.25)
+    np.testing.assert_allclose(mean, 0.75 * np.array([1.0, 2.0]) + 0.25 * x.mean((0, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(var, 0.75 * np.array([3.0, 4.0]) + 0.25 * x.var((0, 2, 3), ddof=1), rtol=1e-12)
