@@ -87,6 +87,34 @@ def test_more_threads_than_cores_give_the_same_bits():
         runtime.set_num_threads(before)
 
 
+@pytest.mark.parametrize("threads", [2, 3, 5, 16])
+def test_every_chunk_runs_once(threads):
+    """Ranges of chunks that are emptied from the front and by others from the back: each element counts up by
+    one a call, whoever had it, with several callers too."""
+    sizes = (40_000, 333_333, 1_000_001)
+    before, wrong = runtime.get_num_threads(), []
+
+    def count():
+        for size in sizes:
+            total, one = np.zeros(size, np.float32), np.ones(size, np.float32)
+            for _ in range(60):
+                _core.accumulate(total, one)
+            if not (total == 60).all():
+                wrong.append(size)
+
+    try:
+        runtime.set_num_threads(threads)
+        callers = [threading.Thread(target=count) for _ in range(2)]
+        for caller in callers:
+            caller.start()
+        count()
+        for caller in callers:
+            caller.join()
+    finally:
+        runtime.set_num_threads(before)
+    assert not wrong
+
+
 def test_concurrent_callers_get_the_same_bits():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((8, 16, 20, 20)).astype(np.float32)

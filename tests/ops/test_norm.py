@@ -1,6 +1,6 @@
 """Batch normalisation: values, running statistics, gradients.
 
-How it waits for what follows: tests/test_autograd.py.
+How it waits for what follows: tests/autograd/test_put_off.py.
 """
 
 from __future__ import annotations
