@@ -39,6 +39,7 @@ CONV_CASES = [
     ConvCase(2, 5, 13, 11, 7, 7, 1, (3, 2), (3, 0)),
     ConvCase(4, 32, 8, 8, 48, 1, 1),
     ConvCase(4, 32, 8, 8, 48, 1, 1, (2, 2)),
+    ConvCase(2, 130, 9, 17, 258, 1, 1),  # a weight gradient whose pixels are gathered first
     ConvCase(3, 1, 12, 12, 6, 5, 5, padding=(2, 2)),  # LeNet's first layer, small
     ConvCase(1, 3, 40, 40, 16, 7, 7, (2, 2), (3, 3)),  # a ResNet stem
     ConvCase(2, 3, 6, 6, 4, 3, 3, padding=(4, 4)),

@@ -156,6 +156,21 @@ def test_statistics(isa, same_bits, case, algorithm):
         assert_statistics(found)
 
 
+def test_winograd_weight_gradient_in_blocks_of_tiles(isa, same_bits, rng):
+    """So many tiles that the shared form adds a second block of them to what the first left; the last block
+    of outputs is not full."""
+    case = ConvCase(1, 66, 71, 73, 70, 3, 3, padding=(1, 1))
+    x, w, _ = operands(case)
+    dout = rng.standard_normal((1, 70, 71, 73)).astype(np.float32)
+    arguments = (dout, x, w.shape, *geometry(case), True)
+    want, want_bias = _core.conv2d_backward_weight(*arguments, "direct")
+    for quarter in range(8, 33):  # scratch memory from 2 to 8 MiB starts as NaN: nothing may lean on it
+        _core.empty((quarter << 16,)).fill(np.nan)
+    dw, db = same_bits(lambda: _core.conv2d_backward_weight(*arguments, "winograd4"))
+    assert np.sqrt(np.mean((dw - want) ** 2)) < 1e-5 * np.sqrt(np.mean(want**2))
+    np.testing.assert_allclose(db, want_bias, atol=1e-3)
+
+
 # Edges of Winograd tiles, a first layer, a stride, a plain product, many channels
 STATISTICS = [
     ConvCase(5, 16, 17, 19, 24, 3, 3, padding=(1, 1)),
