@@ -75,15 +75,15 @@ class StopSignals:
         _thread.start_new_thread(self._watch, ())
 
     def _watch(self) -> None:
-        # A second signal that the system gave to this thread would not wake the main thread.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-        time.sleep(GRACE)
-        self._overdue = True
+        # From the start: a second signal that comes just before the main thread waits again, or that the
+        # system gives to this thread, would not wake it.
+        end = time.monotonic() + GRACE
         main = threading.main_thread().ident
         assert main is not None
         while self._previous:
-            signal.pthread_kill(main, _NUDGE)
             time.sleep(0.1)
+            self._overdue = time.monotonic() >= end
+            signal.pthread_kill(main, _NUDGE)
 
     def _cut_short(self, number: int, frame: FrameType | None) -> None:
         if self._overdue and self.interruptible.open:
