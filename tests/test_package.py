@@ -22,8 +22,8 @@ def run(*command: str, cwd: Path | None = None) -> str:
     return result.stdout
 
 
-# The build that these tests run on has compiled all levels already: for the wheel itself one is enough.
-@pytest.fixture(scope="module", params=["v3", pytest.param("v2;v3;v4", marks=pytest.mark.slow)])
+# The build that these tests run on has compiled all levels already: for the wheel the portable one is enough.
+@pytest.fixture(scope="module", params=["", pytest.param("v2;v3;v4", marks=pytest.mark.slow)])
 def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     levels = f"cmake.define.PYNET_LEVELS={request.param}"
