@@ -41,7 +41,6 @@ template <int m>
 WeightPlan weight_plan(const Maps& t, int threads) {
     constexpr int X = Winograd<m>::kIn * Winograd<m>::kIn;
     WeightPlan p;
-    p.v_row = round_up(t.SC, kLanes), p.d_row = round_up(t.DC, kLanes);
     p.parts = minimum(16, maximum(t.tiles / 64, minimum(8, t.tiles / 32)));
     // A part must have tiles enough to repay its dU: fetched and stored again by every chunk, then brought to dw.
     const int64_t weights = t.SC * t.DC;

@@ -45,7 +45,7 @@ struct Tiles {
     int64_t last = kLanes;  // columns of the last vector that exist
     bool accumulate = false;
     const Finish* finish = nullptr;
-    Ahead* ahead = nullptr;  // or what is fetched meanwhile, a share with every tile
+    Ahead* ahead = nullptr;  // what is fetched meanwhile, a share with every tile; or null
 };
 
 // Tiles of Rows rows and NV vectors. One of few accumulators keeps several of each, for every kWays-th k, added at the

@@ -80,10 +80,11 @@ class StopSignals:
         end = time.monotonic() + GRACE
         main = threading.main_thread().ident
         assert main is not None
+        time.sleep(0.1)
         while self._previous:
-            time.sleep(0.1)
             self._overdue = time.monotonic() >= end
             signal.pthread_kill(main, _NUDGE)
+            time.sleep(0.1)
 
     def _cut_short(self, number: int, frame: FrameType | None) -> None:
         if self._overdue and self.interruptible.open:
