@@ -136,6 +136,16 @@ bool same_strides(const py::array& a, const py::array& b) {
     return true;
 }
 
+std::pair<uintptr_t, uintptr_t> byte_bounds(const py::array& a) {
+    auto low = reinterpret_cast<uintptr_t>(a.data()), high = low;
+    if (a.size() == 0) return {low, low};
+    for (int i = 0; i < a.ndim(); ++i) {
+        const int64_t reach = (a.shape(i) - 1) * a.strides(i);
+        (reach < 0 ? low : high) += static_cast<uintptr_t>(reach);
+    }
+    return {low, high + static_cast<uintptr_t>(a.itemsize())};
+}
+
 py::array new_like(const py::array& like) {
     const Sizes shape = shape_of(like);
     if (!is_dense_in_any_order(like) || like.size() == 0) return new_array(shape, Order::c, like.dtype());

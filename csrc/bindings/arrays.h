@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "../dispatch.h"
@@ -37,6 +38,8 @@ py::array new_like(const py::array& like);
 // True when the array is dense in some order of its axes, so that it may be walked as one run.
 bool is_dense_in_any_order(const py::array& a);
 bool same_strides(const py::array& a, const py::array& b);
+// Addresses of an array's first byte and of the one behind its last.
+std::pair<uintptr_t, uintptr_t> byte_bounds(const py::array& a);
 
 // What an error calls an array: `text`, or "text: list[index]"; put together only when there is an error.
 struct Name {

@@ -6,27 +6,31 @@ namespace pynet {
 
 Conv2dShape conv2d_shape(const Sizes& x, const Sizes& weight, Pair stride, Pair padding, Pair dilation,
                          int64_t groups) {
-    require(x.size() == 4, "conv2d: x must be (N, C, H, W), got " + shape_text(x));
-    require(weight.size() == 4, "conv2d: weight must be (F, C / groups, KH, KW), got " + shape_text(weight));
+    require(x.size() == 4 && weight.size() == 4,
+            "conv2d: expected x (N, C, H, W) or (C, H, W) and weight (F, C // groups, KH, KW); x is " + shape_text(x) +
+                ", weight " + shape_text(weight));
     const int64_t limit = int64_t{1} << 40;
     for (const Sizes* sizes : {&x, &weight})
         for (const int64_t size : *sizes)
             require(size >= 0 && size < limit, "conv2d: a size is out of range in " + shape_text(*sizes));
-    require(groups >= 1 && x[1] % groups == 0 && weight[0] % groups == 0,
-            "conv2d: groups=" + std::to_string(groups) + " does not divide " + std::to_string(x[1]) + " input and " +
-                std::to_string(weight[0]) + " output channels");
-    require(x[1] == weight[1] * groups, "conv2d: x has " + std::to_string(x[1]) + " channels but weight expects " +
-                                            std::to_string(weight[1] * groups) + "; x is " + shape_text(x) +
-                                            ", weight " + shape_text(weight));
-    for (int i = 0; i < 2; ++i) {
-        const auto at = static_cast<size_t>(i);
-        require(stride[at] >= 1 && dilation[at] >= 1 && padding[at] >= 0 && stride[at] < limit &&
-                    dilation[at] < limit && padding[at] < limit,
+    require(groups >= 1 && weight[0] % groups == 0,
+            "conv2d: groups=" + std::to_string(groups) + " must be at least 1 and divide the " +
+                std::to_string(weight[0]) + " filters; weight is " + shape_text(weight));
+    require(x[1] % groups == 0 && x[1] / groups == weight[1],
+            "conv2d: x has " + std::to_string(x[1]) + " channels but weight expects " +
+                std::to_string(weight[1] * groups) + (groups == 1 ? "" : " in " + std::to_string(groups) + " groups") +
+                "; x is " + shape_text(x) + ", weight " + shape_text(weight));
+    for (size_t i = 0; i < 2; ++i) {
+        require(stride[i] >= 1 && dilation[i] >= 1 && padding[i] >= 0 && stride[i] < limit && dilation[i] < limit &&
+                    padding[i] < limit,
                 "conv2d: stride and dilation must be at least 1 and padding at least 0");
-        require(weight[at + 2] >= 1, "conv2d: the kernel is empty, weight is " + shape_text(weight));
-        require(
-            x[at + 2] + 2 * padding[at] >= dilation[at] * (weight[at + 2] - 1) + 1,
-            "conv2d: the kernel exceeds the padded input; x is " + shape_text(x) + ", weight " + shape_text(weight));
+        require(weight[i + 2] >= 1,
+                "conv2d: the kernel needs at least one tap each way; weight is " + shape_text(weight));
+        const int64_t kernel = dilation[i] * (weight[i + 2] - 1) + 1, size = x[i + 2] + 2 * padding[i];
+        require(kernel <= size, "conv2d: the kernel (dilated size " + std::to_string(kernel) +
+                                    ") exceeds the padded input (size " + std::to_string(size) + "); x is " +
+                                    shape_text(x) + ", weight " + shape_text(weight) + ", padding " +
+                                    shape_text({padding[0], padding[1]}) + "; pad more or use a smaller kernel");
     }
     return Conv2dShape{x[0],      x[1],      x[2],       x[3],       weight[0],   weight[2],   weight[3],
                        stride[0], stride[1], padding[0], padding[1], dilation[0], dilation[1], groups};
@@ -156,6 +160,13 @@ std::tuple<py::array, OptionalArray> conv2d_backward_weight(const py::array& dou
     return {dweight, dbias};
 }
 
+// How many windows there are, down and across; refuses what is no convolution.
+Pair conv2d_windows(const Sizes& x_shape, const Sizes& weight_shape, Pair stride, Pair padding, Pair dilation,
+                    int64_t groups) {
+    const Conv2dShape s = conv2d_shape(x_shape, weight_shape, stride, padding, dilation, groups);
+    return {s.OH(), s.OW()};
+}
+
 // Bytes of scratch memory that the three passes would take, at the present number of threads.
 std::tuple<size_t, size_t, size_t> conv2d_scratch(const Sizes& x_shape, const Sizes& weight_shape, Pair stride,
                                                   Pair padding, Pair dilation, int64_t groups,
@@ -184,6 +195,7 @@ void bind_conv2d(Module& m) {
     m.def("conv2d_forward_statistics", &conv2d_forward_statistics);
     m.def("conv2d_backward_data", &conv2d_backward_data);
     m.def("conv2d_backward_weight", &conv2d_backward_weight);
+    static_cast<py::module_&>(m).def("_conv2d_windows", &conv2d_windows);  // no kernel, so not recorded
     m.def("conv2d_scratch", &conv2d_scratch);
     m.def("conv2d_algorithms", &conv2d_algorithms);
 }

@@ -58,7 +58,7 @@ py::object owe(const py::object& operation, const py::object& inputs, const py::
     return result;
 }
 
-bool is_held(PyObject* t) { return borrowed(tape->of_tensor.storage.get(t)).attr("held").ptr() == Py_True; }
+bool is_held(PyObject* t) { return tape->of_storage.held.get(tape->of_tensor.storage.get(t)) == Py_True; }
 
 // The Tensor that owes the work, or None.
 py::object owner_of(PyObject* work) { return owned(PyObject_CallNoArgs(tape->of_pending.owner.get(work))); }

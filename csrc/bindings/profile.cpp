@@ -30,6 +30,9 @@ int64_t now() {
 
 Frame* open_frame() { return frame_of_thread; }
 
+WalkingBack::WalkingBack() : before_(std::exchange(walking_back, true)) {}
+WalkingBack::~WalkingBack() { walking_back = before_; }
+
 void Frame::open(const char* name) {
     if (frame_of_thread) return;  // part of the call that is being recorded
     frame_of_thread = this;
@@ -104,8 +107,6 @@ void bind_profile(Module& module) {
     py::module_& m = module;  // what follows is not recorded itself
     m.def("_profile_start", &profile::start);
     m.def("_profile_stop", &profile::stop);
-    // Says whether this thread walks back from now on; answers whether it did before.
-    m.def("_profile_backward", [](bool walks) { return std::exchange(profile::walking_back, walks); });
 }
 
 }  // namespace pynet

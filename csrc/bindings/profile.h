@@ -99,6 +99,18 @@ private:
 Frame* open_frame();
 inline Frame* current() { return recording.load(std::memory_order_relaxed) ? open_frame() : nullptr; }
 
+// While it lives, what this thread records counts as backward.
+class WalkingBack {
+public:
+    WalkingBack();
+    ~WalkingBack();
+    WalkingBack(const WalkingBack&) = delete;
+    WalkingBack& operator=(const WalkingBack&) = delete;
+
+private:
+    bool before_;
+};
+
 // Adds its own lifetime to the open frame as time of a kernel.
 class KernelTime {
 public:

@@ -39,17 +39,6 @@ py::dict memory_stats() {
     return d;
 }
 
-// Addresses of an array's first byte and of the one behind its last.
-std::pair<uintptr_t, uintptr_t> byte_bounds(const py::array& a) {
-    auto low = reinterpret_cast<uintptr_t>(a.data()), high = low;
-    if (a.size() == 0) return {low, low};
-    for (int i = 0; i < a.ndim(); ++i) {
-        const int64_t reach = (a.shape(i) - 1) * a.strides(i);
-        (reach < 0 ? low : high) += static_cast<uintptr_t>(reach);
-    }
-    return {low, high + static_cast<uintptr_t>(a.itemsize())};
-}
-
 py::dict build_info() {
     py::dict d;
     d["compiler"] = PYNET_COMPILER;
@@ -86,7 +75,6 @@ void bind_runtime(Module& module) {
     m.def("pool_bytes", &pool::block_bytes);
     m.def("measure_peak", &measure_peak, py::arg("threads") = 1);
     m.def("build_info", &build_info);
-    m.def("_byte_bounds", &byte_bounds);
     m.def("_nhwc", [](const py::array& a) { return in_order(a, Order::nhwc); });
     m.def("_hwio", [](const py::array& a) { return in_order(a, Order::hwio); });
     m.def("_io", [](const py::array& a) { return in_order(a, Order::io); });

@@ -2,6 +2,10 @@
 // done in Python they would take several times as long as a small operation itself.
 #include "tape.h"
 
+#include <algorithm>
+
+#include "arrays.h"
+
 namespace pynet {
 
 Tape* tape = nullptr;
@@ -29,13 +33,6 @@ bool is_recorded(PyObject* operation, PyObject* inputs) {
         if (t != Py_None && tape->of_tensor.requires_grad.get(t) == Py_True) return true;
     }
     return false;
-}
-
-// Where the gradient of a Tensor goes: the leaf itself, or (node, output index).
-py::object edge_of(PyObject* t) {
-    PyObject* node = tape->of_tensor.node.get(t);
-    if (node == Py_None) return borrowed(t);
-    return owned(PyTuple_Pack(2, node, tape->of_tensor.output_index.get(t)));
 }
 
 py::object new_node(PyObject* operation, PyObject* inputs, const py::dict& attributes, const py::object& out,
@@ -67,6 +64,12 @@ py::object new_node(PyObject* operation, PyObject* inputs, const py::dict& attri
 
 }  // namespace
 
+py::object edge_of(PyObject* t) {
+    PyObject* node = tape->of_tensor.node.get(t);
+    if (node == Py_None) return borrowed(t);
+    return owned(PyTuple_Pack(2, node, tape->of_tensor.output_index.get(t)));
+}
+
 py::object new_tensor() {
     const auto& slots = tape->of_tensor;
     py::object result = instance(tape->tensor);
@@ -74,6 +77,28 @@ py::object new_tensor() {
     slots.output_index.set(result.ptr(), tape->zero);
     slots.requires_grad.set(result.ptr(), py::bool_(false));
     return result;
+}
+
+py::object new_storage(bool held) {
+    const auto& slots = tape->of_storage;
+    py::object storage = instance(tape->storage);
+    for (const Slot* slot : {&slots.written, &slots.low, &slots.high}) slot->set(storage.ptr(), tape->zero);
+    slots.held.set(storage.ptr(), py::bool_(held));
+    return storage;
+}
+
+void wrote(PyObject* t, int64_t now) {
+    const auto& slots = tape->of_storage;
+    PyObject* storage = tape->of_tensor.storage.get(t);
+    auto [low, high] = byte_bounds(as_array(settled(t)));
+    if (slots.written.number(storage)) {
+        low = std::min(low, static_cast<uintptr_t>(slots.low.number(storage)));
+        high = std::max(high, static_cast<uintptr_t>(slots.high.number(storage)));
+    }
+    slots.low.set(storage, py::int_(low));
+    slots.high.set(storage, py::int_(high));
+    slots.written.set(storage, py::int_(now));
+    tape->last_write = now;
 }
 
 py::dict keywords(PyObject* const* args, Py_ssize_t count, PyObject* names) {
@@ -117,8 +142,7 @@ py::object record(PyObject* operation, PyObject* inputs, PyObject* waiting, cons
 
     py::object result = waiting ? borrowed(waiting) : new_tensor();
     const bool view = tape->of_operation.view.get(operation) == Py_True;
-    const py::object storage = view ? borrowed(slots.storage.get(PyTuple_GET_ITEM(inputs, 0)))
-                                    : owned(PyObject_CallNoArgs(tape->storage.ptr()));
+    const py::object storage = view ? borrowed(slots.storage.get(PyTuple_GET_ITEM(inputs, 0))) : new_storage(false);
     slots.array.set(result.ptr(), out);
     slots.pending.set(result.ptr(), py::none());
     slots.storage.set(result.ptr(), storage);
@@ -147,10 +171,27 @@ PyObject* record_call(PyObject*, PyObject* const* args, Py_ssize_t count, PyObje
 PyMethodDef kRecord = {"record", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(record_call)),
                        METH_FASTCALL | METH_KEYWORDS, kDoc};
 
-// `record`, `owe`, `put_off` and `run` over these classes and objects of pynet.autograd.
+PyObject* wrote_call(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return guarded([&] {
+        const int64_t now = tick();
+        for (Py_ssize_t i = 0; i < count; ++i) {
+            if (!is_instance(args[i], tape->tensor)) throw py::type_error("wrote: expected Tensors");
+            wrote(args[i], now);
+        }
+        return py::none();
+    });
+}
+
+PyMethodDef kWrote = {"wrote", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(wrote_call)), METH_FASTCALL,
+                      "wrote(*tensors)\n--\n\n"
+                      "Notes that these Tensors were written in place, so that `backward` can refuse what it saved "
+                      "before.\n"};
+
+// `record`, `owe`, `put_off`, `run` and `wrote` over these classes and objects of pynet.autograd.
 py::tuple make_tape(const py::dict& of) {
     const auto slots = [&](const char* type) { return [&of, type](const char* name) { return Slot(of[type], name); }; };
-    const auto t = slots("Tensor"), n = slots("Node"), o = slots("Operation"), p = slots("Pending");
+    const auto t = slots("Tensor"), n = slots("Node"), o = slots("Operation"), s = slots("Storage"),
+               p = slots("Pending");
     tape = new Tape{of["Tensor"],
                     of["Node"],
                     of["Storage"],
@@ -163,16 +204,20 @@ py::tuple make_tape(const py::dict& of) {
                     of["registry"],
                     of["record_outputs"],
                     of["announce"],
-                    of["Storage"](),
+                    py::none(),
                     py::int_(0),
+                    0,
                     {t("_array"), t("_pending"), t("_node"), t("_output_index"), t("_requires_grad"), t("_grad"),
                      t("_hooks"), t("_storage")},
                     {n("serial"), n("operation"), n("attributes"), n("edges"), n("saved"), n("storages"), n("shape"),
                      n("dtype"), n("hooks"), n("retained")},
-                    {o("forward"), o("backward"), o("view"), o("name"), o("absorb")},
+                    {o("forward"), o("backward"), o("view"), o("name"), o("takes_two"), o("absorb")},
+                    {s("written"), s("low"), s("high"), s("held")},
                     {p("operation"), p("inputs"), p("attributes"), p("shape"), p("dtype"), p("recording"), p("owner"),
                      p("result"), p("followed_by"), p("source"), p("apart")}};
-    return py::make_tuple(owned(PyCFunction_New(&kRecord, nullptr)), make_owe(), make_put_off(), make_run());
+    tape->owed = new_storage(false);
+    return py::make_tuple(owned(PyCFunction_New(&kRecord, nullptr)), make_owe(), make_put_off(), make_run(),
+                          owned(PyCFunction_New(&kWrote, nullptr)));
 }
 
 }  // namespace

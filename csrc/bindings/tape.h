@@ -26,6 +26,11 @@ public:
         PyErr_SetString(PyExc_AttributeError, name_);
         throw py::error_already_set();
     }
+    int64_t number(PyObject* object) const {
+        const int64_t value = PyLong_AsLongLong(get(object));
+        if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+        return value;
+    }
     void set(PyObject* object, py::object value) const {
         PyObject* before = *at(object);
         *at(object) = value.release().ptr();
@@ -52,6 +57,7 @@ struct Tape {
     py::object record_outputs, announce;
     py::object owed;  // the storage of all Tensors that are not yet computed
     py::object zero;
+    int64_t last_write = 0;  // by the clock; nodes younger than this need no look at their storages
     struct {
         Slot array, pending, node, output_index, requires_grad, grad, hooks, storage;
     } of_tensor;
@@ -59,8 +65,11 @@ struct Tape {
         Slot serial, operation, attributes, edges, saved, storages, shape, dtype, hooks, retained;
     } of_node;
     struct {
-        Slot forward, backward, view, name, absorb;
+        Slot forward, backward, view, name, takes_two, absorb;
     } of_operation;
+    struct {
+        Slot written, low, high, held;
+    } of_storage;
     struct {
         Slot operation, inputs, attributes, shape, dtype, recording, owner, result, followed_by, source, apart;
     } of_pending;
@@ -85,8 +94,22 @@ inline py::object mode_of(const py::object& variable) {
     return mode ? owned(mode) : py::none();
 }
 
+inline int64_t tick() {
+    const py::object now = owned(PyIter_Next(tape->clock.ptr()));
+    return PyLong_AsLongLong(now.ptr());
+}
+
 // A Tensor without array, pending work and storage, that requires no gradient.
 py::object new_tensor();
+
+// The storage of memory that nobody has written yet and that the user may (`held`) or may not write through NumPy.
+py::object new_storage(bool held);
+
+// Where the gradient of a Tensor goes: the leaf itself, or (node, output index).
+py::object edge_of(PyObject* t);
+
+// Notes that a Tensor was written in place at a time of the clock.
+void wrote(PyObject* t, int64_t now);
 
 // Runs an operation and puts it on the tape: see tape.cpp. `waiting`: the Tensor that gets the result, or null.
 py::object record(PyObject* operation, PyObject* inputs, PyObject* waiting, const py::dict& attributes);
@@ -97,6 +120,12 @@ py::object followed(PyObject* work, PyObject* owner, PyObject* operation, PyObje
 
 // The array of a Tensor, computed now if that was put off.
 py::object settled(PyObject* t);
+
+// NumPy's scalars as arrays; operations of the user's own, and float64's, may return them.
+inline py::array as_array(const py::object& value) {
+    if (py::array::check_(value.ptr())) return py::reinterpret_borrow<py::array>(value);
+    return py::module_::import("numpy").attr("asarray")(value);
+}
 
 // The rest of a call's keywords.
 py::dict keywords(PyObject* const* args, Py_ssize_t count, PyObject* names);

@@ -11,8 +11,8 @@ operators and methods to `Tensor`.
 from pynet.autograd.construct import as_tensor, from_numpy, tensor
 from pynet.autograd.function import Function
 from pynet.autograd.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from pynet.autograd.recording import Pending, is_fusion_enabled, listen, owe, put_off, record, unfused
-from pynet.autograd.tape import Node, Operation, Storage, before_write, flush_pending, listeners, wrote
+from pynet.autograd.recording import Pending, is_fusion_enabled, listen, owe, put_off, record, unfused, wrote
+from pynet.autograd.tape import Node, Operation, Storage, before_write, flush_pending, listeners
 from pynet.autograd.tensors import HookHandle, Tensor, checked, wrap
 from pynet.autograd.walk import backward, grad, use_kernels
 

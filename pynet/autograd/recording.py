@@ -133,7 +133,8 @@ record: Callable[..., Any]
 owe: Callable[..., Tensor]
 put_off: Callable[..., Any]
 _run: Callable[[Pending], Tensor]
-record, owe, put_off, _run = _make_tape(
+wrote: Callable[..., None]
+record, owe, put_off, _run, wrote = _make_tape(
     {
         "Tensor": Tensor,
         "Node": Node,

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pynet._core import _byte_bounds
-
 if TYPE_CHECKING:
     from pynet.autograd.recording import Pending
     from pynet.autograd.tensors import Tensor
@@ -64,10 +62,11 @@ class Storage:
     `held`: memory that a user may write through NumPy, so that no work on it may be put off.
     """
 
-    written = 0
-    low = 0
-    high = 0
-    held = False
+    __slots__ = ("held", "high", "low", "written")
+
+    def __init__(self) -> None:
+        self.written = self.low = self.high = 0
+        self.held = False
 
 
 class Node:
@@ -131,7 +130,7 @@ registry = _Registry()
 
 
 def flush_pending() -> None:
-    """Runs all work that was put off: called before anything is written in place."""
+    """Runs all work that was put off."""
     owners = registry.owners
     if owners:
         for reference in owners.copy():
@@ -141,42 +140,6 @@ def flush_pending() -> None:
         owners.clear()
 
 
-# --- writes ---------------------------------------------------------------------------------------
-
-last_write = 0  # by the clock; nodes younger than this need no look at their storages
-
-
 def before_write() -> None:
     """To be called before arrays of Tensors are written in place; `wrote` afterwards."""
     flush_pending()
-
-
-def wrote(*tensors: Tensor) -> None:
-    """Notes that these Tensors were written in place, so that `backward` can refuse what it saved before."""
-    global last_write
-    last_write = now = next(clock)
-    for t in tensors:
-        low, high = _byte_bounds(t._array)
-        storage = t._storage
-        if storage.written:
-            if storage.low < low:
-                low = storage.low
-            if storage.high > high:
-                high = storage.high
-        storage.low, storage.high, storage.written = low, high, now
-
-
-def check_unwritten(node: Node) -> None:
-    """Refuses a node whose saved arrays were written after it was recorded."""
-    written = [s for s in node.storages if s.written > node.serial]
-    if not written:
-        return
-    for a in node.saved:
-        if isinstance(a, np.ndarray):
-            low, high = _byte_bounds(a)
-            if any(low < s.high and s.low < high for s in written):
-                raise RuntimeError(
-                    f"backward: an array of shape {a.shape} that {node.operation.name} saved was changed "
-                    "in place "
-                    "afterwards; change a clone() instead, or change it after backward()"
-                )

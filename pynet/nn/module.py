@@ -147,10 +147,12 @@ class Module:
             )
 
     def __getattr__(self, name: str) -> Any:
-        family = self._family(name)
-        if family is None:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return self.__dict__[family][name]
+        attributes = self.__dict__
+        for family in ("_modules", "_parameters", "_buffers"):  # layers first: every forward asks for them
+            found = attributes.get(family)
+            if found is not None and name in found:
+                return found[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
         family = self._family(name)

@@ -147,6 +147,8 @@ def pair(name: str, argument: str, value: Any, least: int) -> tuple[int, int]:
     """An int or two ints as (height, width), each at least `least`."""
     if type(value) is int:
         found = (value, value)
+    elif type(value) is tuple and len(value) == 2 and type(value[0]) is int and type(value[1]) is int:
+        found = value
     elif isinstance(value, (tuple, list)):
         if len(value) != 2:
             raise ValueError(f"{name}: {argument} takes one int or two, (height, width), got {value!r}")

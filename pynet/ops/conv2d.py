@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
+from pynet import _core
 from pynet.autograd import (
     Operation,
     Pending,
@@ -201,8 +202,13 @@ def conv2d(
     if padding.__class__ is str:
         x, padding = _named_padding(x, weight, padding, stride, dilation)
     padding = pair("conv2d", "padding", padding, 0)
-    _check(x.shape, weight.shape, bias, stride, padding, dilation, groups)
-    name, number = activation_of("conv2d", activation, alpha)
+    if type(groups) is not int:
+        groups = integer("conv2d", "groups", groups)
+    xs, ws = x.shape, weight.shape
+    windows = _core._conv2d_windows(xs, ws, stride, padding, dilation, groups)
+    if bias is not None and bias.shape != (ws[0],):
+        raise ValueError(f"conv2d: bias is {bias.shape}, weight {ws} needs ({ws[0]},)")
+    name, number = ("none", 0.0) if activation is None else activation_of("conv2d", activation, alpha)
     fused = name if activation is None or is_fusion_enabled() else "none"
     attributes = {
         "stride": stride,
@@ -221,8 +227,7 @@ def conv2d(
     }
     inputs = (x, weight, bias)
     if attributes["algorithm"] == "auto":
-        counts = window_counts(x.shape, weight.shape[2:], stride, padding, dilation)
-        out = put_off(CONV2D, inputs, (x.shape[0], weight.shape[0], *counts), dtype, **attributes)
+        out = put_off(CONV2D, inputs, (xs[0], ws[0], *windows), dtype, **attributes)
     else:  # may refuse the shape, which must show here
         out = record(CONV2D, inputs, **attributes)
     return out if fused is name else activate(out, name, number)
@@ -243,41 +248,3 @@ def _named_padding(
     if odd_h or odd_w:
         x = pad(x, (0, odd_w, 0, odd_h))
     return x, (total_h // 2, total_w // 2)
-
-
-def _check(
-    xs: tuple[int, ...],
-    ws: tuple[int, ...],
-    bias: Tensor | None,
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    dilation: tuple[int, int],
-    groups: int,
-) -> None:
-    if len(xs) != 4 or len(ws) != 4:
-        raise ValueError(
-            f"conv2d: expected x (N, C, H, W) or (C, H, W) and weight (F, C // groups, KH, KW); x is {xs}, "
-            f"weight {ws}"
-        )
-    if type(groups) is not int:
-        groups = integer("conv2d", "groups", groups)
-    if groups < 1 or ws[0] % groups:
-        raise ValueError(
-            f"conv2d: groups={groups} must be at least 1 and divide the {ws[0]} filters; weight is {ws}"
-        )
-    if xs[1] != ws[1] * groups:
-        of = "" if groups == 1 else f" in {groups} groups"
-        raise ValueError(
-            f"conv2d: x has {xs[1]} channels but weight expects {ws[1] * groups}{of}; x is {xs}, weight {ws}"
-        )
-    if bias is not None and bias.shape != (ws[0],):
-        raise ValueError(f"conv2d: bias is {bias.shape}, weight {ws} needs ({ws[0]},)")
-    if ws[2] < 1 or ws[3] < 1:
-        raise ValueError(f"conv2d: the kernel needs at least one tap each way; weight is {ws}")
-    for size, k, p, d in zip(xs[2:], ws[2:], padding, dilation, strict=True):
-        if size + 2 * p < d * (k - 1) + 1:
-            raise ValueError(
-                f"conv2d: the kernel (dilated size {d * (k - 1) + 1}) exceeds the padded input (size "
-                f"{size + 2 * p}); "
-                f"x is {xs}, weight {ws}, padding {padding}; pad more or use a smaller kernel"
-            )

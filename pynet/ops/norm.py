@@ -129,19 +129,19 @@ def batch_norm(
     if eps < 0:
         raise ValueError(f"batch_norm: eps must be at least 0, got {eps}")
     channels = shape[1]
-    per_channel = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
-    for argument, t in per_channel.items():
+    for t in (weight, bias, running_mean, running_var):
         if t is not None and t.shape != (channels,):
+            named = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+            argument = next(name for name, found in named.items() if found is t)
             raise ValueError(f"batch_norm: {argument} is {t.shape}, x {shape} needs ({channels},)")
     if (running_mean is None) != (running_var is None):
         raise ValueError("batch_norm: give both running_mean and running_var, or neither")
     if not training and running_mean is None:
         raise ValueError("batch_norm: training=False needs running_mean and running_var; give both")
-    from_batch = training
     array = x.array
-    if from_batch:
+    if training:
         mean, var = _batch_statistics(x)
-        if training and running_mean is not None and array.size:
+        if running_mean is not None and array.size:
             _update_running(running_mean, running_var, mean, var, array.size // channels, momentum)
     else:
         # Copies: a later training step changes the running statistics in place.
@@ -153,7 +153,7 @@ def batch_norm(
         shape,
         array.dtype,
         eps=float(eps),
-        training=from_batch,
+        training=training,
         activation="none",
         alpha=0.0,
     )
@@ -186,10 +186,10 @@ def _update_running(
 ) -> None:
     # Nothing that was put off reads running statistics themselves, so nothing needs to be settled before
     # this write.
-    arrays = _array(mean), _array(var)
-    same = all(a.dtype is batch_mean.dtype for a in arrays)
+    means, variances = _array(mean), _array(var)
+    same = means.dtype is variances.dtype is batch_mean.dtype
     on = backend(batch_mean) if same else reference  # which takes any dtypes
-    on.batch_norm_running(*arrays, batch_mean, batch_var, count, momentum)
-    tensors = [t for t in (mean, var) if isinstance(t, Tensor)]
-    if tensors:
-        wrote(*tensors)
+    on.batch_norm_running(means, variances, batch_mean, batch_var, count, momentum)
+    for written in (mean, var):
+        if isinstance(written, Tensor):
+            wrote(written)

@@ -214,6 +214,22 @@ def test_backward_without_requires_grad():
         pynet.ones(()).backward()
 
 
+def test_backward_of_something_else_than_a_tensor():
+    with pytest.raises(TypeError, match="backward: expected a Tensor, got list"):
+        pynet.autograd.backward([[1.0]])
+
+
+def test_numpy_scalars_from_an_operation_are_arrays_of_no_axes():
+    scalar = Operation("scalar", lambda a: (a[()], ()), lambda dout, saved, needs: (np.float64(3) * dout[()],))
+    x = pynet.tensor(np.float64(2), requires_grad=True)
+    (record(scalar, (x,)) + record(scalar, (x,))).backward()
+    assert x.grad.array.shape == () and x.grad.item() == 6.0
+    y = record(scalar, (x,))
+    y.retain_grad()
+    y.backward()
+    assert y.grad.item() == 1.0 and x.grad.item() == 9.0
+
+
 def test_create_graph():
     with pytest.raises(NotImplementedError, match="gradients of gradients"):
         leaf().backward(create_graph=True)

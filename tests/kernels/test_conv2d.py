@@ -238,8 +238,9 @@ def test_read_only_input_is_not_written():
 @pytest.mark.parametrize("change, message", [
     (dict(x=(2, 3, 8, 8), w=(4, 5, 3, 3)), "x has 3 channels but weight expects 5; x is .2, 3, 8, 8.,"),
     (dict(x=(3, 8, 8), w=(4, 3, 3, 3)), "x has 3 dimensions, expected 4"),
-    (dict(x=(2, 3, 2, 2), w=(4, 3, 3, 3)), "the kernel exceeds the padded input"),
-    (dict(x=(2, 3, 8, 8), w=(4, 3, 3, 3), groups=2), "groups=2 does not divide"),
+    (dict(x=(2, 3, 2, 2), w=(4, 3, 3, 3)), "the kernel .dilated size 3. exceeds the padded input"),
+    (dict(x=(2, 3, 8, 8), w=(4, 3, 3, 3), groups=2), "weight expects 6 in 2 groups"),
+    (dict(x=(2, 4, 8, 8), w=(3, 2, 3, 3), groups=2), "groups=2 must be at least 1 and divide the 3 filters"),
     (dict(x=(2, 3, 8, 8), w=(4, 3, 3, 3), stride=(0, 1)), "stride and dilation must be at least 1"),
     (dict(x=(2, 3, 8, 8), w=(4, 3, 3, 3), algorithm="fastest"), 'algorithm "fastest" is none of auto'),
     (dict(x=(2, 4, 8, 8), w=(4, 4, 3, 3), algorithm="depthwise"), "cannot compute this shape"),
