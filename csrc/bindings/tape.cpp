@@ -55,8 +55,8 @@ py::object new_node(PyObject* operation, PyObject* inputs, const py::dict& attri
     slots.edges.set(node.ptr(), edges);
     slots.saved.set(node.ptr(), saved);
     slots.storages.set(node.ptr(), storages);
-    slots.shape.set(node.ptr(), out.attr("shape"));
-    slots.dtype.set(node.ptr(), out.attr("dtype"));
+    slots.shape.set(node.ptr(), owned(PyObject_GetAttr(out.ptr(), tape->shape.ptr())));
+    slots.dtype.set(node.ptr(), owned(PyObject_GetAttr(out.ptr(), tape->dtype.ptr())));
     slots.hooks.set(node.ptr(), py::none());
     slots.retained.set(node.ptr(), py::none());
     return node;
@@ -187,6 +187,71 @@ PyMethodDef kWrote = {"wrote", reinterpret_cast<PyCFunction>(reinterpret_cast<vo
                       "Notes that these Tensors were written in place, so that `backward` can refuse what it saved "
                       "before.\n"};
 
+// The attributes of a Tensor that every operation asks for.
+
+PyObject* get_array(PyObject* t, void*) {
+    return guarded([&] { return settled(t); });
+}
+
+// Of a Tensor that is not yet computed: what is known of the result.
+PyObject* get_shape(PyObject* t, void*) {
+    return guarded([&] {
+        PyObject* array = tape->of_tensor.array.get(t);
+        if (array != Py_None) return owned(PyObject_GetAttr(array, tape->shape.ptr()));
+        return borrowed(tape->of_pending.shape.get(tape->of_tensor.pending.get(t)));
+    });
+}
+
+PyObject* get_dtype(PyObject* t, void*) {
+    return guarded([&] {
+        PyObject* array = tape->of_tensor.array.get(t);
+        if (array != Py_None) return owned(PyObject_GetAttr(array, tape->dtype.ptr()));
+        return borrowed(tape->of_pending.dtype.get(tape->of_tensor.pending.get(t)));
+    });
+}
+
+PyObject* get_grad(PyObject* t, void*) {
+    return guarded([&] { return borrowed(tape->of_tensor.grad.get(t)); });
+}
+
+int set_grad(PyObject* t, PyObject* value, void*) {
+    const auto set = [&] {
+        const auto differs = [&](PyObject* (*get)(PyObject*, void*)) {
+            return !owned(get(value, nullptr)).equal(owned(get(t, nullptr)));
+        };
+        if (!value) throw py::type_error("grad cannot be deleted; set it to None");
+        if (value != Py_None) {
+            if (!is_instance(value, tape->tensor))
+                throw py::type_error(std::string("grad must be a Tensor or None, got ") + Py_TYPE(value)->tp_name);
+            if (differs(get_shape) || differs(get_dtype)) {
+                const auto text = [](PyObject* of) {
+                    const auto tensor = borrowed(of);
+                    return "shape " + py::str(tensor.attr("shape")).cast<std::string>() + " and dtype " +
+                           py::str(tensor.attr("dtype")).cast<std::string>();
+                };
+                throw py::value_error("grad of " + text(value) + " for a tensor of " + text(t) + "; make them equal");
+            }
+        }
+        tape->of_tensor.grad.set(t, borrowed(value));
+        return py::none();
+    };
+    const auto done = py::reinterpret_steal<py::object>(guarded(set));
+    return done ? 0 : -1;
+}
+
+PyGetSetDef kTensorAttributes[] = {
+    {"array", get_array, nullptr,
+     "The ndarray itself, computed now if that was put off. Writes into it are not seen by the tape.", nullptr},
+    {"shape", get_shape, nullptr, "Sizes of the axes.", nullptr},
+    {"dtype", get_dtype, nullptr, "The ndarray's dtype.", nullptr},
+    {"grad", get_grad, set_grad, "The accumulated gradient, a Tensor; None before the first `backward`.", nullptr},
+};
+
+void add_attributes(const py::object& type) {
+    for (PyGetSetDef& attribute : kTensorAttributes)
+        type.attr(attribute.name) = owned(PyDescr_NewGetSet(reinterpret_cast<PyTypeObject*>(type.ptr()), &attribute));
+}
+
 // `record`, `owe`, `put_off`, `run` and `wrote` over these classes and objects of pynet.autograd.
 py::tuple make_tape(const py::dict& of) {
     const auto slots = [&](const char* type) { return [&of, type](const char* name) { return Slot(of[type], name); }; };
@@ -206,6 +271,8 @@ py::tuple make_tape(const py::dict& of) {
                     of["announce"],
                     py::none(),
                     py::int_(0),
+                    py::str("shape"),
+                    py::str("dtype"),
                     0,
                     {t("_array"), t("_pending"), t("_node"), t("_output_index"), t("_requires_grad"), t("_grad"),
                      t("_hooks"), t("_storage")},
@@ -216,6 +283,7 @@ py::tuple make_tape(const py::dict& of) {
                     {p("operation"), p("inputs"), p("attributes"), p("shape"), p("dtype"), p("recording"), p("owner"),
                      p("result"), p("followed_by"), p("source"), p("apart")}};
     tape->owed = new_storage(false);
+    add_attributes(tape->tensor);
     return py::make_tuple(owned(PyCFunction_New(&kRecord, nullptr)), make_owe(), make_put_off(), make_run(),
                           owned(PyCFunction_New(&kWrote, nullptr)));
 }

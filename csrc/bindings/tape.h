@@ -57,7 +57,8 @@ struct Tape {
     py::object record_outputs, announce;
     py::object owed;  // the storage of all Tensors that are not yet computed
     py::object zero;
-    int64_t last_write = 0;  // by the clock; nodes younger than this need no look at their storages
+    py::object shape, dtype;  // these words
+    int64_t last_write = 0;   // by the clock; nodes younger than this need no look at their storages
     struct {
         Slot array, pending, node, output_index, requires_grad, grad, hooks, storage;
     } of_tensor;

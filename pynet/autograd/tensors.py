@@ -113,25 +113,8 @@ class Tensor:
         if requires_grad:
             self.requires_grad = True
 
-    # What is worth knowing without the array.
-
-    @property
-    def array(self) -> Array:
-        """The ndarray itself, computed now if that was put off. Writes into it are not seen by the tape."""
-        a = self._array
-        return self._settle() if a is None else a
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Sizes of the axes."""
-        a = self._array
-        return self._pending.shape if a is None else a.shape  # type: ignore[union-attr]
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The ndarray's dtype."""
-        a = self._array
-        return self._pending.dtype if a is None else a.dtype  # type: ignore[union-attr]
+    # What is worth knowing without the array. `array`, `shape`, `dtype` and `grad`, for which every operation
+    # asks, are added by `pynet._core` (bindings/tape.cpp).
 
     @property
     def ndim(self) -> int:
@@ -211,24 +194,6 @@ class Tensor:
         if self._array is None:
             self._settle()
         return self._node
-
-    @property
-    def grad(self) -> Any:
-        """The accumulated gradient, a Tensor; None before the first `backward`."""
-        return self._grad
-
-    @grad.setter
-    def grad(self, value: Tensor | None) -> None:
-        if value is not None:
-            if not isinstance(value, Tensor):
-                raise TypeError(f"grad must be a Tensor or None, got {type(value).__name__}")
-            if value.shape != self.shape or value.dtype != self.dtype:
-                raise ValueError(
-                    f"grad of shape {value.shape} and dtype {value.dtype} for a tensor of shape "
-                    f"{self.shape} and dtype "
-                    f"{self.dtype}; make them equal"
-                )
-        self._grad = value
 
     def retain_grad(self) -> None:
         """Asks `backward` to fill `.grad` of this result of an operation too."""
@@ -369,6 +334,16 @@ class Tensor:
 
     if TYPE_CHECKING:  # what `pynet` attaches, for readers of types
 
+        @property
+        def array(self) -> Array: ...
+        @property
+        def shape(self) -> tuple[int, ...]: ...
+        @property
+        def dtype(self) -> np.dtype: ...
+        @property
+        def grad(self) -> Any: ...
+        @grad.setter
+        def grad(self, value: Tensor | None) -> None: ...
         def __getattr__(self, name: str) -> Callable[..., Any]: ...
         def backward(
             self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False

@@ -220,7 +220,10 @@ def test_backward_of_something_else_than_a_tensor():
 
 
 def test_numpy_scalars_from_an_operation_are_arrays_of_no_axes():
-    scalar = Operation("scalar", lambda a: (a[()], ()), lambda dout, saved, needs: (np.float64(3) * dout[()],))
+    def backward(dout, saved, needs):
+        return (np.float64(3) * dout[()],)
+
+    scalar = Operation("scalar", lambda a: (a[()], ()), backward)
     x = pynet.tensor(np.float64(2), requires_grad=True)
     (record(scalar, (x,)) + record(scalar, (x,))).backward()
     assert x.grad.array.shape == () and x.grad.item() == 6.0
