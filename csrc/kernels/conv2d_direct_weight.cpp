@@ -19,6 +19,7 @@ constexpr int64_t kUnitPixels = 128;
 constexpr int64_t kPartPixels = 512;                 // a shorter part would mostly read and write its sums
 constexpr int64_t kLargeWeights = 128 * 1024;        // floats
 constexpr int64_t kGathered = 16 * kTileRows;        // channels at a time
+constexpr int64_t kPanelsTogether = 8;               // that are packed at a time: pieces of memory worth foreseeing
 constexpr int64_t kMostPartials = int64_t{8} << 20;  // floats
 
 // c[i][j] (+)= sum over images, rows, columns of x[i] * dout[j]; x and dout step by their own strides.
@@ -26,6 +27,12 @@ struct Walk {
     int64_t images, rows, columns;
     int64_t a_image, a_row, a_column, b_image, b_row, b_column;
     Ahead* ahead;  // a share is fetched with every row
+
+    // Rows and images that follow each other without a gap are one row.
+    PYNET_INLINE void join() {
+        if (a_row == columns * a_column && b_row == columns * b_column) columns *= rows, rows = 1;
+        if (rows == 1 && a_image == columns * a_column && b_image == columns * b_column) columns *= images, images = 1;
+    }
 };
 
 template <int Rows, int NV>
@@ -85,11 +92,12 @@ struct Plan {
     int64_t panels, panel_blocks;             // panels of one chunk, of all groups
     int64_t channels, channel_blocks;         // channels of a group of one chunk
     int64_t group_panels, all_panels;
-    int64_t size;         // floats of one partial of one group
-    bool gathers;         // the pixels that meet a tap
-    bool packs;           // panels of dout, whose pixels lie far apart, before many tiles read them
-    int64_t tail_floats;  // of a unit's panel of dout that is packed, or is no whole vector
-    int64_t gathered;     // floats of a unit's pixels of kGathered channels
+    int64_t size;          // floats of one partial of one group
+    bool gathers;          // the pixels that meet a tap
+    bool packs;            // panels of dout, whose pixels lie far apart, before many tiles read them
+    int64_t panel_floats;  // of a unit's panel of dout that is packed, or is no whole vector
+    int64_t tail_floats;   // of those that are packed together
+    int64_t gathered;      // floats of a unit's pixels of kGathered channels
 };
 
 // Copies repay where many tiles read them: where a row of dout is a short loop, or there is but one tap.
@@ -112,7 +120,7 @@ Plan plan_of(const Conv2dShape& s) {
     // Pixels that lie a power of two apart share few sets of L1, and half as many fit.
     const int64_t fit = s.stride_w * s.C % 64 == 0 && !p.gathers ? pixels / 2 : pixels;
     p.images = maximum(1, minimum(s.N, fit / map));
-    p.rows = ceil_div(s.OH(), minimum(s.OH(), maximum(1, map / fit)));
+    p.rows = ceil_div(s.OH(), minimum(s.OH(), maximum(1, ceil_div(map, fit))));
     p.row_blocks = ceil_div(s.OH(), p.rows);
     p.units = ceil_div(s.N, p.images) * p.row_blocks;
     const int64_t most_parts = minimum(p.units, kMostPartials / (p.size * s.groups));
@@ -133,7 +141,9 @@ Plan plan_of(const Conv2dShape& s) {
     p.channel_blocks = ceil_div(s.Cg(), p.channels);
     p.packs = s.F > kPanel && s.KH * s.KW * ceil_div(p.channels, kTileRows) > 4;
     const int64_t unit = p.images * p.rows * s.OW();
-    p.tail_floats = p.gathers || p.packs || s.Fg() % kLanes ? round_up(unit * kPanel, 16) : 0;
+    // Not a power of two apart, where they would share few sets of L1.
+    p.panel_floats = p.gathers || p.packs || s.Fg() % kLanes ? round_up(unit * kPanel, 16) + 16 : 0;
+    p.tail_floats = p.panel_floats * minimum(kPanelsTogether, p.group_panels);
     p.gathered = p.gathers ? round_up(kGathered / kTileRows * sliver_floats(unit), 16) : 0;
     return p;
 }
@@ -166,41 +176,68 @@ Meeting meeting_of(const Conv2dShape& s, const Unit& unit, int64_t kh, int64_t k
     return m;
 }
 
-// What one unit adds to the tiles of one panel: all taps, channels [c0, c1) of its group.
-void add_panel(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group, int64_t panel, int64_t c0, int64_t c1,
-               bool more, float* partial, float* tail, Ahead* ahead) {
+PYNET_INLINE int64_t panel_width(int64_t columns) { return panel_vectors(columns) * kLanes; }
+
+// `columns` columns of some pixels of dout into panels `step` apart, as pixels from `first` on: a pixel's lie side by
+// side and are read together.
+void pack_dout(const float* dout, int64_t F, int64_t pixels, int64_t columns, int64_t step, int64_t first, float* to) {
+    to += first * kPanel;
+    for (int64_t k = 0; k < pixels; ++k, dout += F, to += kPanel) {
+        int64_t n = 0;
+        for (; n + kPanel <= columns; n += kPanel) {
+            PYNET_UNROLL
+            for (int j = 0; j < kTileVectors; ++j)
+                store(to + n / kPanel * step + j * kLanes, load(dout + n + j * kLanes));
+        }
+        if (n == columns) continue;
+        const int64_t width = panel_width(columns - n);
+        float* last = to + n / kPanel * step - (first + k) * (kPanel - width);
+        for (int64_t j = 0; j < width; j += kLanes) store(last + j, load_lanes(dout + n + j, columns - n - j));
+    }
+}
+
+// What one unit adds to the tiles of panels [panel0, panel1): all taps, channels [c0, c1) of a group.
+void add_panels(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group, int64_t panel0, int64_t panel1,
+                int64_t c0, int64_t c1, bool more, float* partial, float* tail, Ahead* ahead) {
     const Conv2dShape& s = c.shape;
     const int64_t OH = s.OH(), OW = s.OW(), Cg = s.Cg();
-    const int64_t columns = minimum(kPanel, s.Fg() - panel * kPanel);
-    const int vectors = panel_vectors(columns);
-    const int64_t width = vectors * kLanes;
-    float* target = partial + panel * kPanel * s.KH * s.KW * Cg;
-    const float* dout = c.out + (unit.n * OH + unit.h0) * OW * s.F + group * s.Fg() + panel * kPanel;
-    int64_t ldb = s.F;
-    if (p.packs || columns != width) {  // a unit is one piece of memory: whole images, or rows of one
-        pack_columns(dout, s.F, 1, ((unit.images - 1) * OH + unit.h1 - unit.h0) * OW, columns, width, tail);
-        dout = tail;
-        ldb = width;
-    }
-    for (int64_t kh = 0; kh < s.KH; ++kh)
-        for (int64_t kw = 0; kw < s.KW; ++kw) {
-            const Meeting m = meeting_of(s, unit, kh, kw);
-            const Walk walk{unit.images,
-                            m.h1 - m.h0,
-                            m.w1 - m.w0,
-                            s.H * s.W * s.C,
-                            s.stride_h * s.W * s.C,
-                            s.stride_w * s.C,
-                            OH * OW * ldb,
-                            OW * ldb,
-                            ldb,
-                            ahead};
-            const float* a = c.x + ((unit.n * s.H + m.y) * s.W + m.x) * s.C + group * Cg;
-            const float* b = dout + ((m.h0 - unit.h0) * OW + m.w0) * ldb;
-            for (int64_t ch = c0; ch < c1; ch += kTileRows)
-                pixels_for<>(minimum(kTileRows, c1 - ch), vectors)(
-                    walk, a + ch, b, target + ((kh * s.KW + kw) * Cg + ch) * width, width, more);
+    const int64_t pixels = ((unit.images - 1) * OH + unit.h1 - unit.h0) * OW;  // images, or rows of one: no gap
+    const float* first = c.out + (unit.n * OH + unit.h0) * OW * s.F + group * s.Fg();
+    if (p.packs)
+        pack_dout(first + panel0 * kPanel, s.F, pixels, minimum(s.Fg(), panel1 * kPanel) - panel0 * kPanel,
+                  p.panel_floats, 0, tail);
+    for (int64_t panel = panel0; panel < panel1; ++panel) {
+        const int64_t columns = minimum(kPanel, s.Fg() - panel * kPanel), width = panel_width(columns);
+        float* target = partial + panel * kPanel * s.KH * s.KW * Cg;
+        const float* dout = first + panel * kPanel;
+        int64_t ldb = s.F;
+        if (p.packs || columns != width) {
+            const float* packed = p.packs ? tail + (panel - panel0) * p.panel_floats : tail;
+            if (!p.packs) pack_dout(dout, s.F, pixels, columns, 0, 0, tail);
+            dout = packed;
+            ldb = width;
         }
+        for (int64_t kh = 0; kh < s.KH; ++kh)
+            for (int64_t kw = 0; kw < s.KW; ++kw) {
+                const Meeting m = meeting_of(s, unit, kh, kw);
+                Walk walk{unit.images,
+                          m.h1 - m.h0,
+                          m.w1 - m.w0,
+                          s.H * s.W * s.C,
+                          s.stride_h * s.W * s.C,
+                          s.stride_w * s.C,
+                          OH * OW * ldb,
+                          OW * ldb,
+                          ldb,
+                          ahead};
+                walk.join();
+                const float* a = c.x + ((unit.n * s.H + m.y) * s.W + m.x) * s.C + group * Cg;
+                const float* b = dout + ((m.h0 - unit.h0) * OW + m.w0) * ldb;
+                for (int64_t ch = c0; ch < c1; ch += kTileRows)
+                    pixels_for<>(minimum(kTileRows, c1 - ch), panel_vectors(columns))(
+                        walk, a + ch, b, target + ((kh * s.KW + kw) * Cg + ch) * width, width, more);
+            }
+    }
 }
 
 // Channels [c0, c1) of the pixels of x that meet a tap, as slivers. Whole vectors are written: what is too much, the
@@ -221,35 +258,44 @@ void gather_x(const Conv2d& c, const Unit& unit, const Meeting& m, int64_t c0, i
         }
 }
 
-// The same pixels of a panel of dout, side by side.
-void gather_dout(const Conv2d& c, const Unit& unit, const Meeting& m, int64_t f0, int64_t columns, int64_t width,
+// The same pixels of some panels of dout.
+void gather_dout(const Conv2d& c, const Unit& unit, const Meeting& m, int64_t f0, int64_t columns, int64_t step,
                  float* to) {
-    const int64_t OH = c.shape.OH(), OW = c.shape.OW(), F = c.shape.F;
+    const int64_t OH = c.shape.OH(), OW = c.shape.OW(), F = c.shape.F, row = m.w1 - m.w0;
+    int64_t first = 0;
     for (int64_t n = 0; n < unit.images; ++n)
-        for (int64_t h = m.h0; h < m.h1; ++h, to += (m.w1 - m.w0) * width)
-            pack_columns(c.out + (((unit.n + n) * OH + h) * OW + m.w0) * F + f0, F, 1, m.w1 - m.w0, columns, width, to);
+        for (int64_t h = m.h0; h < m.h1; ++h, first += row)
+            pack_dout(c.out + (((unit.n + n) * OH + h) * OW + m.w0) * F + f0, F, row, columns, step, first, to);
 }
 
-// What one unit adds to the tiles of panels [panel0, panel1): all taps, channels [c0, c1) of a group.
+// As add_panels, where a tap's pixels are gathered.
 void add_gathered(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group, int64_t panel0, int64_t panel1,
                   int64_t c0, int64_t c1, bool more, float* partial, float* tail, Ahead* ahead) {
     const Conv2dShape& s = c.shape;
-    const int64_t Cg = s.Cg();
+    const int64_t Cg = s.Cg(), f0 = panel0 * kPanel, f1 = minimum(s.Fg(), panel1 * kPanel);
     float* slivers = tail + p.tail_floats;
     for (int64_t tap = 0; tap < s.KH * s.KW; ++tap) {
         const Meeting m = meeting_of(s, unit, tap / s.KW, tap % s.KW);
         const int64_t pixels = m.pixels(unit);
+        gather_dout(c, unit, m, group * s.Fg() + f0, f1 - f0, p.panel_floats, tail);
         for (int64_t first = c0; first < c1; first += kGathered) {
             const int64_t last = minimum(c1, first + kGathered), whole = (last - first) / kTileRows;
             gather_x(c, unit, m, group * Cg + first, group * Cg + last, slivers);
             for (int64_t panel = panel0; panel < panel1; ++panel) {
-                const int64_t columns = minimum(kPanel, s.Fg() - panel * kPanel);
-                const int vectors = panel_vectors(columns);
+                const int vectors = panel_vectors(s.Fg() - panel * kPanel);
                 const int64_t width = vectors * kLanes;
-                gather_dout(c, unit, m, group * s.Fg() + panel * kPanel, columns, width, tail);
                 float* target = partial + panel * kPanel * s.KH * s.KW * Cg + (tap * Cg + first) * width;
-                Tiles tiles{whole,  pixels, slivers, kTileRows, sliver_floats(pixels), tail, width,
-                            target, width,  kLanes,  more};
+                Tiles tiles{whole,
+                            pixels,
+                            slivers,
+                            kTileRows,
+                            sliver_floats(pixels),
+                            tail + (panel - panel0) * p.panel_floats,
+                            width,
+                            target,
+                            width,
+                            kLanes,
+                            more};
                 tiles_of<false>(kTileRows, vectors)(tiles);
                 ahead->share();
                 if (first + whole * kTileRows == last) continue;
@@ -286,8 +332,8 @@ void direct_weight(const Context& context, const Conv2d& c) {
         for (int64_t index = first; index < last; ++index) {
             const Unit unit = unit_at(s, p, index), next = unit_at(s, p, index + 1);
             const int64_t some = ahead ? p.images * p.rows * OW : 0, tiles = (panel1 - panel0) * s.KH * s.KW,
-                          calls = p.gathers ? tiles * ceil_div(c1 - c0, kGathered)
-                                            : tiles * ceil_div(c1 - c0, kTileRows) * p.images * p.rows;
+                          rows = s.KH * s.KW == 1 ? 1 : p.images * p.rows,  // see join()
+                calls = p.gathers ? tiles * ceil_div(c1 - c0, kGathered) : tiles * ceil_div(c1 - c0, kTileRows) * rows;
             Ahead units(
                 {c.x + (next.n * s.H + next.h0 * s.stride_h) * s.W * s.C, some * s.stride_h * s.stride_w * s.C, false},
                 {c.out + (next.n * OH + next.h0) * OW * s.F, some * s.F, false}, calls);
@@ -295,12 +341,9 @@ void direct_weight(const Context& context, const Conv2d& c) {
             for (int64_t panel = panel0, stop; panel < panel1; panel = stop) {
                 const int64_t group = panel / p.group_panels, before = group * p.group_panels;
                 float* partial = partials + (group * p.parts + part) * p.size;
-                stop = p.gathers ? minimum(panel1, before + p.group_panels) : panel + 1;
-                if (p.gathers)
-                    add_gathered(c, p, unit, group, panel - before, stop - before, c0, c1, index > first, partial, tail,
-                                 &units);
-                else
-                    add_panel(c, p, unit, group, panel - before, c0, c1, index > first, partial, tail, &units);
+                stop = minimum(minimum(panel1, before + p.group_panels), panel + kPanelsTogether);
+                (p.gathers ? add_gathered : add_panels)(c, p, unit, group, panel - before, stop - before, c0, c1,
+                                                        index > first, partial, tail, &units);
             }
         }
     });
