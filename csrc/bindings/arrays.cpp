@@ -57,6 +57,12 @@ py::array from_pool(const Sizes& shape, const py::ssize_t* strides, size_t bytes
     return py::reinterpret_steal<py::array>(array);
 }
 
+bool is_plain_float(const py::array& a) {
+    const auto flags = py::detail::array_proxy(a.ptr())->flags;
+    return a.dtype().num() == py::dtype::of<float>().num() && a.dtype().byteorder() != '>' &&
+           (flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_);
+}
+
 void check_type(const py::array& a, const Name& name, const py::dtype& type) {
     const auto flags = py::detail::array_proxy(a.ptr())->flags;
     if (a.dtype().num() == type.num() && a.dtype().byteorder() != '>') {
@@ -69,7 +75,17 @@ void check_type(const py::array& a, const Name& name, const py::dtype& type) {
 
 py::array converted(const py::array& a, Order order) {
     py::array copy = new_array(shape_of(a), order, a.dtype());
-    py::module_::import("numpy").attr("copyto")(copy, a);
+    const bool inwards = order == Order::nhwc && is_dense(a, Order::c),
+               outwards = order == Order::c && is_dense(a, Order::nhwc);
+    if (a.ndim() == 4 && is_plain_float(a) && (inwards || outwards)) {  // maps, channels to the innermost or back
+        const int64_t C = a.shape(1), pixels = a.shape(2) * a.shape(3);
+        call(static_cast<double>(a.size()), [&](const Context& context) {
+            dispatch::kernels().transpose_matrices(context, a.shape(0), inwards ? C : pixels, inwards ? pixels : C,
+                                                   floats(a), mutable_floats(copy));
+        });
+    } else {
+        py::module_::import("numpy").attr("copyto")(copy, a);
+    }
     return copy;
 }
 

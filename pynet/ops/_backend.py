@@ -89,6 +89,9 @@ def require_constant(name: str, argument: str, t: Tensor) -> None:
 # --- memory order ---------------------------------------------------------------------------------
 
 
+c_order: Callable[[Array], Array] = _core._c
+"""An array in C order, the last axis innermost: itself where it is, else a copy."""
+
 nhwc: Callable[[Array], Array] = _core._nhwc
 """A (N, C, H, W) array in kernel order, channels innermost: itself where it is, else a copy."""
 
