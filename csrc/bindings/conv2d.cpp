@@ -1,8 +1,21 @@
 // 2-D convolution: (N, C, H, W) activations in NHWC memory, (F, C / groups, KH, KW) weights in HWIO memory.
+#include <algorithm>
+
 #include "arrays.h"
 #include "geometry.h"
 
 namespace pynet {
+
+namespace {
+
+// At most 2^62, however large the factors.
+int64_t bounded_product(int64_t a, int64_t b) {
+    const int64_t most = int64_t{1} << 62;
+    int64_t product;
+    return __builtin_mul_overflow(a, b, &product) ? most : std::min(product, most);
+}
+
+}  // namespace
 
 Conv2dShape conv2d_shape(const Sizes& x, const Sizes& weight, Pair stride, Pair padding, Pair dilation,
                          int64_t groups) {
@@ -18,15 +31,16 @@ Conv2dShape conv2d_shape(const Sizes& x, const Sizes& weight, Pair stride, Pair 
                 std::to_string(weight[0]) + " filters; weight is " + shape_text(weight));
     require(x[1] % groups == 0 && x[1] / groups == weight[1],
             "conv2d: x has " + std::to_string(x[1]) + " channels but weight expects " +
-                std::to_string(weight[1] * groups) + (groups == 1 ? "" : " in " + std::to_string(groups) + " groups") +
-                "; x is " + shape_text(x) + ", weight " + shape_text(weight));
+                std::to_string(bounded_product(weight[1], groups)) +
+                (groups == 1 ? "" : " in " + std::to_string(groups) + " groups") + "; x is " + shape_text(x) +
+                ", weight " + shape_text(weight));
     for (size_t i = 0; i < 2; ++i) {
         require(stride[i] >= 1 && dilation[i] >= 1 && padding[i] >= 0 && stride[i] < limit && dilation[i] < limit &&
                     padding[i] < limit,
                 "conv2d: stride and dilation must be at least 1 and padding at least 0");
         require(weight[i + 2] >= 1,
                 "conv2d: the kernel needs at least one tap each way; weight is " + shape_text(weight));
-        const int64_t kernel = dilation[i] * (weight[i + 2] - 1) + 1, size = x[i + 2] + 2 * padding[i];
+        const int64_t kernel = bounded_product(dilation[i], weight[i + 2] - 1) + 1, size = x[i + 2] + 2 * padding[i];
         require(kernel <= size, "conv2d: the kernel (dilated size " + std::to_string(kernel) +
                                     ") exceeds the padded input (size " + std::to_string(size) + "); x is " +
                                     shape_text(x) + ", weight " + shape_text(weight) + ", padding " +

@@ -75,6 +75,7 @@ void bind_runtime(Module& module) {
     m.def("pool_bytes", &pool::block_bytes);
     m.def("measure_peak", &measure_peak, py::arg("threads") = 1);
     m.def("build_info", &build_info);
+    m.def("_byte_bounds", &byte_bounds);
     m.def("_c", [](const py::array& a) { return in_order(a, Order::c); });
     m.def("_nhwc", [](const py::array& a) { return in_order(a, Order::nhwc); });
     m.def("_hwio", [](const py::array& a) { return in_order(a, Order::hwio); });

@@ -136,9 +136,12 @@ py::object record(PyObject* operation, PyObject* inputs, PyObject* waiting, cons
                                                           static_cast<size_t>(count), attributes.ptr()));
     if (!PyTuple_Check(pair.ptr()) || PyTuple_GET_SIZE(pair.ptr()) != 2)
         throw py::type_error("record: a forward returns (out, saved)");
-    const py::object out = borrowed(PyTuple_GET_ITEM(pair.ptr(), 0)), saved = borrowed(PyTuple_GET_ITEM(pair.ptr(), 1));
-    if (PyTuple_CheckExact(out.ptr()))
-        return tape->record_outputs(borrowed(operation), borrowed(inputs), attributes, out, saved);
+    const py::object first = borrowed(PyTuple_GET_ITEM(pair.ptr(), 0)),
+                     saved = borrowed(PyTuple_GET_ITEM(pair.ptr(), 1));
+    if (PyTuple_CheckExact(first.ptr()))
+        return tape->record_outputs(borrowed(operation), borrowed(inputs), attributes, first, saved);
+    if (first.is_none()) throw py::type_error("record: a forward returns (out, saved), out an ndarray or several");
+    const py::object out = as_array(first);
 
     py::object result = waiting ? borrowed(waiting) : new_tensor();
     const bool view = tape->of_operation.view.get(operation) == Py_True;

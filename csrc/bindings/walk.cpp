@@ -108,11 +108,7 @@ public:
             if (array.size() != 1)
                 fail(name + ": a tensor of shape " + shape_text(shape_of(array)) +
                      " is not a scalar; pass a gradient of that shape, or reduce it with sum() or mean() first");
-            begin = new_array(shape_of(array), Order::c, array.dtype());
-            if (array.itemsize() == sizeof(float))
-                *static_cast<float*>(begin.mutable_data()) = 1;
-            else
-                *static_cast<double*>(begin.mutable_data()) = 1;
+            begin = py::module_::import("numpy").attr("ones")(shape_of(array), array.dtype());
         } else {
             begin = as_array(helpers->array_of(gradient));
             if (shape_of(begin) != shape_of(array))
@@ -129,27 +125,20 @@ public:
     // Visits the nodes, youngest first, and hands the leaves their sums.
     void run() {
         const profile::WalkingBack now;
-        while (!nodes_.empty()) {
-            const auto youngest = nodes_.begin();
-            AtNode at = std::move(youngest->second);
-            nodes_.erase(youngest);
-            visit(at);
-        }
-        for (AtLeaf& at : leaves_) {
-            PyObject* leaf = at.leaf.ptr();
-            py::object gradient = at.arrived.total();
-            if (PyObject* hooks = tape->of_tensor.hooks.get(leaf); hooks != Py_None)
-                gradient = helpers->run_hooks(self(), borrowed(hooks), gradient);
-            if (targets_.is_none())
-                give(at.leaf, gradient);
-            else if (PyObject* place = PyDict_GetItemWithError(targets_.ptr(), leaf))
-                found_[borrowed(place)] = gradient;
+        try {
+            visit_all();
+            finish();
+        } catch (...) {  // Python's collector does not see what a walk holds, and the error may hold the walk
+            nodes_.clear();
+            leaves_.clear();
+            held_.clear();
+            throw;
         }
     }
 
     // Marks a buffer as somebody's, so that no leaf gets it as its gradient.
     void hold(const py::object& array) {
-        PyObject* root = root_of(array.ptr());
+        PyObject* root = root_of(as_array(array).ptr());
         held_.try_emplace(root, borrowed(root));
     }
 
@@ -165,7 +154,7 @@ public:
             slots.grad.set(owner.ptr(), given);
             return;
         }
-        const py::object target = settled(before.ptr());
+        const py::object target = as_array(settled(before.ptr()));
         if (!is_writeable(target.ptr()))
             fail("backward: .grad is read-only, so nothing can be added to it; set it to None or a clone()");
         helpers->accumulate(target, gradient);
@@ -173,7 +162,8 @@ public:
     }
 
     // The gradient itself where nobody else has it and it is laid out as `like`, else such a copy.
-    py::object own(const py::object& gradient, const py::object& like) {
+    py::object own(const py::object& given, const py::object& like) {
+        const py::array gradient = as_array(given);
         const auto* a = py::detail::array_proxy(gradient.ptr());
         const auto* b = py::detail::array_proxy(like.ptr());
         const bool alike = std::memcmp(a->strides, b->strides, static_cast<size_t>(a->nd) * sizeof(*a->strides)) == 0;
@@ -196,6 +186,34 @@ private:
         py::object leaf;
         Arrived arrived;
     };
+
+    void visit_all() {
+        while (!nodes_.empty()) {
+            const auto youngest = nodes_.begin();
+            AtNode at = std::move(youngest->second);
+            nodes_.erase(youngest);
+            visit(at);
+        }
+    }
+
+    void finish() {
+        for (AtLeaf& at : leaves_) {
+            PyObject* leaf = at.leaf.ptr();
+            py::object gradient = at.arrived.total();
+            if (PyObject* hooks = tape->of_tensor.hooks.get(leaf); hooks != Py_None)
+                gradient = helpers->run_hooks(self(), borrowed(hooks), gradient);
+            if (targets_.is_none())
+                give(at.leaf, gradient);
+            else if (contains(targets_, leaf))
+                found_[targets_[at.leaf]] = gradient;
+        }
+    }
+
+    static bool contains(const py::object& container, PyObject* key) {
+        const int found = PySequence_Contains(container.ptr(), key);
+        if (found < 0) throw py::error_already_set();
+        return found == 1;
+    }
 
     py::object self() { return py::cast(this, py::return_value_policy::reference); }
 
@@ -290,11 +308,6 @@ private:
 
     // The edges that a target lies behind, None for the others; None where there is none.
     py::object useful_of(const py::object& edges) {
-        const auto contains = [](const py::object& container, PyObject* key) {
-            const int found = PySequence_Contains(container.ptr(), key);
-            if (found < 0) throw py::error_already_set();
-            return found == 1;
-        };
         py::list kept;
         bool any = false;
         for (Py_ssize_t i = 0; i < PyList_GET_SIZE(edges.ptr()); ++i) {

@@ -96,7 +96,7 @@ struct Plan {
     bool gathers;          // the pixels that meet a tap
     bool packs;            // panels of dout, whose pixels lie far apart, before many tiles read them
     int64_t panel_floats;  // of a unit's panel of dout that is packed, or is no whole vector
-    int64_t tail_floats;   // of those that are packed together
+    int64_t tail_floats;   // of kPanelsTogether of them
     int64_t gathered;      // floats of a unit's pixels of kGathered channels
 };
 
@@ -178,8 +178,8 @@ Meeting meeting_of(const Conv2dShape& s, const Unit& unit, int64_t kh, int64_t k
 
 PYNET_INLINE int64_t panel_width(int64_t columns) { return panel_vectors(columns) * kLanes; }
 
-// `columns` columns of some pixels of dout into panels `step` apart, as pixels from `first` on: a pixel's lie side by
-// side and are read together.
+// `columns` columns of some pixels of dout into panels `step` apart, as their pixels from `first` on. Those of a pixel
+// lie side by side and are read together. The last panel may be narrower, and so are its pixels.
 void pack_dout(const float* dout, int64_t F, int64_t pixels, int64_t columns, int64_t step, int64_t first, float* to) {
     to += first * kPanel;
     for (int64_t k = 0; k < pixels; ++k, dout += F, to += kPanel) {
@@ -251,9 +251,13 @@ void gather_x(const Conv2d& c, const Unit& unit, const Meeting& m, int64_t c0, i
             const float* row = c.x + (((unit.n + n) * s.H + y) * s.W + m.x) * s.C;
             for (int64_t w = m.w0; w < m.w1; ++w, row += s.stride_w * s.C, to += kTileRows) {
                 float* dst = to;
-                int64_t ch = c0;
-                for (; ch + kLanes <= c1; ch += kTileRows, dst += sliver) store(dst, load(row + ch));
-                for (; ch < c1; ch += kTileRows, dst += sliver) store(dst, load_lanes(row + ch, c1 - ch));
+                for (int64_t ch = c0; ch < c1; ch += kTileRows, dst += sliver) {
+                    PYNET_UNROLL
+                    for (int64_t j = 0; j < kTileRows; j += kLanes) {
+                        const int64_t lanes = c1 - ch - j;
+                        if (lanes > 0) store(dst + j, load_lanes(row + ch + j, lanes));
+                    }
+                }
             }
         }
 }
@@ -332,7 +336,7 @@ void direct_weight(const Context& context, const Conv2d& c) {
         for (int64_t index = first; index < last; ++index) {
             const Unit unit = unit_at(s, p, index), next = unit_at(s, p, index + 1);
             const int64_t some = ahead ? p.images * p.rows * OW : 0, tiles = (panel1 - panel0) * s.KH * s.KW,
-                          rows = s.KH * s.KW == 1 ? 1 : p.images * p.rows,  // see join()
+                          rows = s.KH * s.KW == 1 ? 1 : p.images * p.rows,  // without gaps: see join()
                 calls = p.gathers ? tiles * ceil_div(c1 - c0, kGathered) : tiles * ceil_div(c1 - c0, kTileRows) * rows;
             Ahead units(
                 {c.x + (next.n * s.H + next.h0 * s.stride_h) * s.W * s.C, some * s.stride_h * s.stride_w * s.C, false},

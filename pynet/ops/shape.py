@@ -20,8 +20,8 @@ from pynet.ops._backend import Array, axes, axis, backend, c_order, empty, integ
 
 def _reshape_forward(x: Array, shape: tuple[int, ...]) -> tuple[Array, tuple]:
     have = x.shape
-    # Images as rows are no view of maps in kernel order, and NumPy's copy takes ten times as long.
-    maps = x.ndim == 4 and have[1] > 1 and x.strides[1] == x.itemsize
+    # Images as rows are no view of maps in kernel order, and NumPy takes ten times as long to copy them.
+    maps = x.ndim == 4 and x.strides[1] == x.itemsize and have[1] > 1 and have[2] * have[3] > 1
     if maps and len(shape) in (1, 2) and shape[0] in (have[0], x.size):
         x = c_order(x)
     return x.reshape(shape), (have,)

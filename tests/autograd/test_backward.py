@@ -233,6 +233,27 @@ def test_numpy_scalars_from_an_operation_are_arrays_of_no_axes():
     assert y.grad.item() == 1.0 and x.grad.item() == 9.0
 
 
+def test_hooks_may_return_numpy_scalars():
+    x = pynet.tensor([1.0, 2.0], requires_grad=True)
+    y = x.sum()
+    y.register_hook(lambda gradient: pynet.sign(gradient))
+    y.backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+    leaf = pynet.tensor(2.0, requires_grad=True)
+    leaf.register_hook(lambda gradient: pynet.sign(-gradient))
+    (leaf * 3).backward()
+    assert leaf.grad.item() == -1.0
+    leaf.grad = pynet.sign(leaf.detach())
+    (leaf * 3).backward()
+    assert leaf.grad.item() == 0.0
+
+
+def test_a_forward_without_a_result_is_refused():
+    nothing = Operation("nothing", lambda a: (None, ()), None)
+    with pytest.raises(TypeError, match="a forward returns"):
+        record(nothing, (leaf(3),))
+
+
 def test_create_graph():
     with pytest.raises(NotImplementedError, match="gradients of gradients"):
         leaf().backward(create_graph=True)

@@ -77,6 +77,13 @@ def test_flatten_of_maps_is_in_the_order_n_c_h_w():
     assert maps.flatten(1).tolist() == values.reshape(2, -1).tolist()
 
 
+def test_maps_of_one_pixel_are_rows_without_a_copy():
+    x = pynet.zeros(4, 3, 1, 1)
+    for rows in (x[::2].flatten(1), x.view(4, 3)[::2]):
+        rows.add_(1)
+    assert x.flatten().tolist() == [2.0] * 3 + [0.0] * 3 + [2.0] * 3 + [0.0] * 3
+
+
 def test_views_share_memory():
     x = pynet.zeros(4, 6)
     for part in (
