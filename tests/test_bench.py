@@ -30,6 +30,7 @@ MEASURED_IN = {
     "runtime": None,  # memory and threads
     "profile": None,
     "tape": "overhead",
+    "walk": "overhead",
     "group_norm": "norm",
     "curve": "activation",
     "reduce": "elementwise",

@@ -111,6 +111,8 @@ def dense(a: Array) -> Array:
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     """An uninitialised array in the order of its rank."""
+    if dtype == FLOAT32:
+        return _core.empty(shape, "nhwc" if len(shape) == 4 else "c")  # from the pool
     if len(shape) == 4:
         n, c, h, w = shape
         return np.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
@@ -119,10 +121,9 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
 
 def zeros(shape: tuple[int, ...], dtype: Any) -> Array:
     """Zeros in the order of its rank."""
-    if len(shape) == 4:
-        n, c, h, w = shape
-        return np.zeros((n, h, w, c), dtype).transpose(0, 3, 1, 2)
-    return np.zeros(shape, dtype)
+    found = empty(shape, dtype)
+    found.fill(0)
+    return found
 
 
 # --- arguments ------------------------------------------------------------------------------------
