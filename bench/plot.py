@@ -34,10 +34,19 @@ def _style() -> Any:
     return pyplot
 
 
+def _level(result: dict[str, Any]) -> str:
+    """The ISA level that pynet ran at."""
+    found = re.search(r"isa (\w+)", result["versions"]["pynet"])
+    return found[1] if found else ""
+
+
 def _sections(results: Results, bench: str) -> list[dict[str, Any]]:
-    """A benchmark's ordinary sections by thread count."""
-    found = [r for r in results.values() if r["bench"] == bench and not r.get("condition")]
-    return sorted(found, key=lambda r: r["threads"])
+    """A benchmark's newest section of each thread count, by thread count: of the ISA level measured last, and
+    without a neighbour."""
+    found = [r for r in results.values() if r["bench"] == bench and r.get("condition") in (None, "", "avx2")]
+    found.sort(key=lambda r: r["date"])
+    newest = {r["threads"]: r for r in found if _level(r) == _level(found[-1])}
+    return [newest[threads] for threads in sorted(newest)]
 
 
 def _threads(result: dict[str, Any]) -> str:
@@ -66,7 +75,7 @@ def steps(results: Results, pyplot: Any) -> Any:
     short = [name.replace(" (CIFAR stem)", "").replace(" 784-256-128-10", "") for name in names]
     axes.set_xticks(range(len(names)), short)
     axes.set_ylabel("times as fast as PyTorch's best mode")
-    axes.set_title("One training step")
+    axes.set_title(f"One training step, ISA level {_level(sections[-1])}")
     axes.legend(frameon=False, loc="upper left")
     return figure
 
@@ -104,7 +113,7 @@ def gemm(results: Results, pyplot: Any) -> Any:
     axes.set_ylim(0, 1.05 * max(100, axes.get_ylim()[1]))
     axes.set_xlabel("n, of an n x n x n product")
     axes.set_ylabel("% of the measured peak")
-    axes.set_title("Matrix products")
+    axes.set_title(f"Matrix products, ISA level {_level(sections[-1])}")
     axes.legend(frameon=False, fontsize=9)
     return figure
 
