@@ -41,6 +41,15 @@ std::string name_of(PyObject* node) { return text_of(tape->of_operation.name.get
 
 [[noreturn]] void fail(const std::string& why) { throw std::runtime_error(why); }
 
+// 1 in the shape and dtype of an array of one element. NumPy makes it where that is no plain float32, as losses are.
+py::array one_like(const py::array& array) {
+    if (!array.dtype().is(py::dtype::of<float>()))
+        return py::module_::import("numpy").attr("ones")(shape_of(array), array.dtype());
+    py::array one = new_array(shape_of(array));
+    *mutable_floats(one) = 1;
+    return one;
+}
+
 // What has arrived at a leaf or at an output of a node: a gradient, or two that the operation takes without their sum.
 class Arrived {
 public:
@@ -108,7 +117,7 @@ public:
             if (array.size() != 1)
                 fail(name + ": a tensor of shape " + shape_text(shape_of(array)) +
                      " is not a scalar; pass a gradient of that shape, or reduce it with sum() or mean() first");
-            begin = py::module_::import("numpy").attr("ones")(shape_of(array), array.dtype());
+            begin = one_like(array);
         } else {
             begin = as_array(helpers->array_of(gradient));
             if (shape_of(begin) != shape_of(array))
