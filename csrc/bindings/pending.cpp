@@ -1,4 +1,4 @@
-// Work that is put off so that it can be run together with what follows: `owe`, `put_off` and `run` of
+// Work that is put off so that it can be run together with what follows: `owe` and `put_off` of
 // pynet/autograd/recording.py, whose class Pending says what the attributes mean. In C++ for the same reason as
 // `record`.
 #include "tape.h"
@@ -17,10 +17,6 @@ const char kPutOffDoc[] =
 const char kOweDoc[] =
     "owe(operation, inputs, attributes, shape, dtype, known=True, /)\n--\n\n"
     "A Tensor that owes an operation; `known` to `flush_pending`, unless it belongs to one that is.\n";
-
-const char kRunDoc[] =
-    "run(pending, /)\n--\n\n"
-    "The result, computed and recorded in the mode that it was asked for in.\n";
 
 py::object owe(const py::object& operation, const py::object& inputs, const py::object& attributes,
                const py::object& shape, const py::object& dtype, bool known) {
@@ -92,6 +88,7 @@ private:
     py::object before_;
 };
 
+// The result, computed and recorded in the mode that it was asked for in.
 py::object run(PyObject* pending) {
     const py::object work = borrowed(pending);  // the Tensor that holds it lets it go
     const auto& slots = tape->of_pending;
@@ -149,18 +146,10 @@ PyObject* owe_call(PyObject*, PyObject* const* args, Py_ssize_t count) {
     });
 }
 
-PyObject* run_call(PyObject*, PyObject* pending) {
-    return guarded([&] {
-        if (!is_instance(pending, tape->pending)) throw py::type_error("run: expected pending work");
-        return run(pending);
-    });
-}
-
 PyMethodDef kPutOff = {"put_off", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(put_off_call)),
                        METH_FASTCALL | METH_KEYWORDS, kPutOffDoc};
 PyMethodDef kOwe = {"owe", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(owe_call)), METH_FASTCALL,
                     kOweDoc};
-PyMethodDef kRun = {"run", run_call, METH_O, kRunDoc};
 
 }  // namespace
 
@@ -207,6 +196,5 @@ py::object settled(PyObject* t) {
 
 py::object make_put_off() { return owned(PyCFunction_New(&kPutOff, nullptr)); }
 py::object make_owe() { return owned(PyCFunction_New(&kOwe, nullptr)); }
-py::object make_run() { return owned(PyCFunction_New(&kRun, nullptr)); }
 
 }  // namespace pynet

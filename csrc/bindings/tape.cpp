@@ -255,7 +255,7 @@ void add_attributes(const py::object& type) {
         type.attr(attribute.name) = owned(PyDescr_NewGetSet(reinterpret_cast<PyTypeObject*>(type.ptr()), &attribute));
 }
 
-// `record`, `owe`, `put_off`, `run` and `wrote` over these classes and objects of pynet.autograd.
+// `record`, `owe`, `put_off` and `wrote` over these classes and objects of pynet.autograd.
 py::tuple make_tape(const py::dict& of) {
     const auto slots = [&](const char* type) { return [&of, type](const char* name) { return Slot(of[type], name); }; };
     const auto t = slots("Tensor"), n = slots("Node"), o = slots("Operation"), s = slots("Storage"),
@@ -287,7 +287,7 @@ py::tuple make_tape(const py::dict& of) {
                      p("result"), p("followed_by"), p("source"), p("apart")}};
     tape->owed = new_storage(false);
     add_attributes(tape->tensor);
-    return py::make_tuple(owned(PyCFunction_New(&kRecord, nullptr)), make_owe(), make_put_off(), make_run(),
+    return py::make_tuple(owned(PyCFunction_New(&kRecord, nullptr)), make_owe(), make_put_off(),
                           owned(PyCFunction_New(&kWrote, nullptr)));
 }
 

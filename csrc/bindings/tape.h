@@ -146,9 +146,8 @@ PyObject* guarded(Call call) {
     return nullptr;
 }
 
-// Functions of Python: put_off, owe and run.
+// Functions of Python: put_off and owe.
 py::object make_put_off();
 py::object make_owe();
-py::object make_run();
 
 }  // namespace pynet

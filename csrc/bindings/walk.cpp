@@ -140,6 +140,7 @@ public:
         } catch (...) {  // Python's collector does not see what a walk holds, and the error may hold the walk
             nodes_.clear();
             leaves_.clear();
+            leaf_places_.clear();
             held_.clear();
             throw;
         }

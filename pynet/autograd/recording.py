@@ -124,17 +124,12 @@ class Pending:
     source: Pending | None
     apart: tuple[Operation, tuple, tuple, dict[str, Any]] | None
 
-    def run(self) -> Tensor:
-        """The result, computed and recorded in the mode that it was asked for in."""
-        return _run(self)
-
 
 record: Callable[..., Any]
 owe: Callable[..., Tensor]
 put_off: Callable[..., Any]
-_run: Callable[[Pending], Tensor]
 wrote: Callable[..., None]
-record, owe, put_off, _run, wrote = _make_tape(
+record, owe, put_off, wrote = _make_tape(
     {
         "Tensor": Tensor,
         "Node": Node,

@@ -136,7 +136,7 @@ def flush_pending() -> None:
         for reference in owners.copy():
             owner = reference()
             if owner is not None:
-                owner._settle()
+                owner.array  # noqa: B018  runs it
         owners.clear()
 
 

@@ -150,12 +150,6 @@ class Tensor:
 
     # The tape.
 
-    def _settle(self) -> Array:
-        """Runs work that was put off."""
-        if self._pending is not None:
-            self._pending.run()
-        return self._array
-
     def _edge(self) -> Any:
         """Where a gradient of this Tensor goes."""
         return self if self._node is None else (self._node, self._output_index)
@@ -191,8 +185,7 @@ class Tensor:
     @property
     def grad_fn(self) -> Node | None:
         """The recorded operation that made it, None for a leaf."""
-        if self._array is None:
-            self._settle()
+        self.array  # noqa: B018  what was put off is recorded now
         return self._node
 
     def retain_grad(self) -> None:
