@@ -169,7 +169,7 @@ WeightPlan weight_plan(const View& v) {
 int64_t rows_together(const View& v) {
     const int64_t rows = ceil_div(kTogether, minimum(kSegment, v.DW)), x_rows = v.stride_h * v.SW * v.SC,
                   dout_row = v.DW * v.DC;
-    const bool from_memory = v.N * (v.SH * v.SW * v.SC + v.DH * dout_row) * 4 >= kStreamFrom;
+    const bool from_memory = v.N * (v.SH * v.SW * v.SC + v.DH * dout_row) * 4 >= 2 * kStreamFrom;
     return maximum(1, minimum(rows, (from_memory ? kBytesFromMemory : kBytesTogether) / ((x_rows + dout_row) * 4)));
 }
 

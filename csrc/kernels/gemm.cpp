@@ -43,8 +43,10 @@ struct Plan {
     int64_t packed_from;  // panels from this one on are packed,
     bool packs_ahead;     // before the chunks that use them run, or by them
     bool pack_a;          // before the chunks run
-    bool streams;         // a chunk's rows of C go through a buffer, and from there past the caches
+    bool streams;         // C goes past the caches, from tiles or from a buffer for a chunk's rows
 };
+
+int64_t c_bytes(const Gemm& g) { return g.M * g.N * 4; }
 
 Plan plan_of(const Gemm& g) {
     Plan p;
@@ -83,7 +85,7 @@ Plan plan_of(const Gemm& g) {
         else
             break;
     }
-    p.streams = p.panel_blocks == 1 && p.splits == 1 && g.c_row == g.N && g.M * g.N * 4 >= kStreamFrom &&
+    p.streams = p.panel_blocks == 1 && p.splits == 1 && g.c_row == g.N && c_bytes(g) >= kStreamFrom &&
                 kTileRows * g.N * 4 <= kStreamedBytes;
     if (p.streams) p.tiles = minimum(p.tiles, kStreamedBytes / (kTileRows * g.N * 4));
     p.row_blocks = ceil_div(p.all_tiles, p.tiles);
@@ -180,6 +182,7 @@ struct Chunk {
     int64_t ldc;
     float* b_sums;  // or null: another chunk sums these columns
     bool ahead;     // the rows of A and C after these are worth fetching
+    bool past;      // tiles are stored past the caches
 };
 
 // Whether A and C are read and written from end to end, and too large for the caches: then each chunk fetches what the
@@ -242,6 +245,7 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
             const Finish finish{g.bias ? g.bias + n : nullptr, g.activation, g.alpha};
             Tiles tiles{0, kc, nullptr, lda, 0, b, ldb, nullptr, chunk.ldc, columns - (vectors - 1) * kLanes};
             tiles.accumulate = kb > chunk.k0;
+            tiles.past = chunk.past && kb + kc == chunk.k1;
             tiles.ahead = &ahead;
             if (p.splits == 1 && kb + kc == chunk.k1 && (g.bias || g.activation != Activation::none))
                 tiles.finish = &finish;
@@ -391,6 +395,9 @@ void gemm(const Context& context, const Gemm& g) {
     // and C are then passed once.
     const bool rows_first = p.all_panels > 1 && !packed_a && !g.b_sums && p.splits == 1 && g.K <= p.block_k &&
                             g.K * g.N <= kFirstLevel && (packed_b || p.packed_from == p.all_panels);
+    // Tiles that are no whole cache lines, or are read again for the statistics, wait in a buffer, which costs a pass.
+    const bool past = p.streams && g.N % kLine == 0 && !g.parts && reinterpret_cast<uintptr_t>(g.c) % (4 * kLine) == 0;
+    const bool buffered = p.streams && !past && c_bytes(g) >= 2 * kStreamFrom;
     parallel_for(context, p.row_blocks * p.panel_blocks * p.splits, [&](int64_t chunk, int thread) {
         const int64_t split = chunk % p.splits, block = chunk / p.splits;
         const int64_t t0 = block / p.panel_blocks * p.tiles, n0 = block % p.panel_blocks * p.panels * kPanel;
@@ -398,7 +405,7 @@ void gemm(const Context& context, const Gemm& g) {
         const int64_t m0 = first_row(p, t0), rows = first_row(p, t1) - m0;
         float* scratch = workspace + l.per_thread + thread * l.thread_floats;
         float* buffer = scratch + l.rows;
-        float* split_c = p.splits > 1 ? partials + split * partial_floats(g) : p.streams ? buffer - m0 * g.N : g.c;
+        float* split_c = p.splits > 1 ? partials + split * partial_floats(g) : buffered ? buffer - m0 * g.N : g.c;
         Chunk part{t0,
                    t1,
                    n0,
@@ -408,7 +415,8 @@ void gemm(const Context& context, const Gemm& g) {
                    split_c,
                    p.splits > 1 ? g.N : g.c_row,
                    t0 > 0 || !g.b_sums ? nullptr : (p.splits > 1 ? split_c + g.M * g.N : g.b_sums),
-                   ahead};
+                   ahead,
+                   past};
         if (rows_first) {
             for (int64_t t = t0; t < t1; t += 2 * p.tiles_at_once) {
                 part.t0 = t, part.t1 = minimum(t1, t + 2 * p.tiles_at_once);
@@ -420,7 +428,8 @@ void gemm(const Context& context, const Gemm& g) {
         if (g.parts)
             take_part(g.parts, block / p.panel_blocks, g.N, n0, part.n1 - n0, rows,
                       [&](int64_t m) { return split_c + (m0 + m) * g.c_row; });
-        if (p.streams) stream(g.c + m0 * g.N, buffer, rows * g.N);
+        if (past) end_of_stores_past();
+        if (buffered) stream(g.c + m0 * g.N, buffer, rows * g.N);
     });
     if (p.splits > 1) add_partials(context, g, partials, p.splits);
 }

@@ -4,6 +4,7 @@
 #pragma once
 #include "prefetch.h"
 #include "simd.h"
+#include "stream.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
@@ -46,6 +47,7 @@ struct Tiles {
     bool accumulate = false;
     const Finish* finish = nullptr;
     Ahead* ahead = nullptr;  // what is fetched meanwhile, a share with every tile; or null
+    bool past = false;       // whether C goes past the caches: whole cache lines, see stream.h
 };
 
 // Tiles of Rows rows and NV vectors. One of few accumulators keeps several of each, for every kWays-th k, added at the
@@ -125,6 +127,14 @@ PYNET_NOINLINE void run_tiles(const Tiles& tiles) {
                 PYNET_UNROLL
                 for (int i = 0; i < Rows; ++i) sum[i][j] = activate(sum[i][j] + add, finish->activation, finish->alpha);
             }
+        }
+        if (tiles.past) {
+            PYNET_UNROLL
+            for (int i = 0; i < Rows; ++i) {
+                PYNET_UNROLL
+                for (int j = 0; j < NV; ++j) store_past(c + i * ldc + j * kLanes, sum[i][j]);
+            }
+            continue;
         }
         PYNET_UNROLL
         for (int i = 0; i < Rows; ++i) {

@@ -177,7 +177,8 @@ STATISTICS = [
     ConvCase(3, 3, 40, 37, 20, 3, 3, padding=(1, 1)),
     ConvCase(4, 20, 30, 31, 36, 3, 3, (2, 2), (1, 1)),
     ConvCase(4, 40, 17, 16, 48, 1, 1),
-    ConvCase(7, 12, 100, 99, 61, 1, 1),  # larger than the caches
+    ConvCase(7, 12, 100, 99, 61, 1, 1),  # larger than the caches, through a buffer
+    ConvCase(8, 12, 100, 99, 32, 1, 1),  # and as it is
     ConvCase(1, 320, 13, 13, 324, 3, 3, padding=(1, 1)),
 ]
 
