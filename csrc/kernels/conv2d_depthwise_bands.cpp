@@ -13,20 +13,6 @@ int64_t most_source_rows(const View& v, int64_t rows) {
     return minimum(v.SH, v.backward ? (rows - 1 + reach) / v.stride_h + 2 : (rows - 1) * v.stride_h + reach + 1);
 }
 
-// Source rows [first, last) that destination rows [h0, h1) read, whatever the tap.
-void source_rows(const View& v, int64_t h0, int64_t h1, int64_t* first, int64_t* last) {
-    const int64_t reach = (v.KH - 1) * v.dilation_h;
-    if (v.backward) {
-        *first = maximum(0, h0 + v.pad_h - reach) / v.stride_h;
-        *last = minimum(v.SH, (h1 - 1 + v.pad_h) / v.stride_h + 1);
-    } else {
-        *first = maximum(0, h0 * v.stride_h - v.pad_h);
-        *last = minimum(v.SH, (h1 - 1) * v.stride_h - v.pad_h + reach + 1);
-    }
-    *first = minimum(*first, v.SH);
-    *last = maximum(*last, *first);
-}
-
 // The source offset of a tap for a destination position; false when the tap does not meet it.
 PYNET_INLINE bool tap_offset(bool backward, int64_t at, int64_t stride, int64_t tap, int64_t pad, int64_t dilation,
                              int64_t* offset) {
@@ -77,6 +63,19 @@ void spread_rows(const View& v, const float* image, int64_t channel, int64_t y0,
 }
 
 }  // namespace
+
+void source_rows(const View& v, int64_t h0, int64_t h1, int64_t* first, int64_t* last) {
+    const int64_t reach = (v.KH - 1) * v.dilation_h;
+    if (v.backward) {
+        *first = maximum(0, h0 + v.pad_h - reach) / v.stride_h;
+        *last = minimum(v.SH, (h1 - 1 + v.pad_h) / v.stride_h + 1);
+    } else {
+        *first = maximum(0, h0 * v.stride_h - v.pad_h);
+        *last = minimum(v.SH, (h1 - 1) * v.stride_h - v.pad_h + reach + 1);
+    }
+    *first = minimum(*first, v.SH);
+    *last = maximum(*last, *first);
+}
 
 View view_of(const Conv2d& c) {
     const Conv2dShape& s = c.shape;

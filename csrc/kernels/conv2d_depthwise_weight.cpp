@@ -1,5 +1,7 @@
 // Weight gradients of convolution in narrow groups: see conv2d_depthwise.cpp. The sums of several taps of several
 // kernel rows stay in registers while some columns pass; parts of the bands have sums of their own, added in order.
+// Pixels that lie 1 KiB or a multiple of it apart (256 channels) share few sets of the first-level cache, where they
+// would not stay from one row and one vector to the next: they are copied, one cache line of channels after the other.
 #include "conv2d_depthwise.h"
 #include "kernels.h"
 #include "parallel.h"
@@ -13,6 +15,7 @@ constexpr int64_t kWantedChunks = 32;
 // Columns, and pixels of several rows, that all channels pass before the next ones: the sums are moved once for them.
 // Rows of both maps stay in L2; those that come from memory are fewer, as the next ones are to come there beside them.
 constexpr int64_t kSegment = 16, kTogether = 64;
+constexpr int64_t kCopied = 256;  // channels whose multiples are copied
 constexpr int64_t kBytesTogether = 160 * 1024, kBytesFromMemory = 48 * 1024;
 
 // As many lines as the registers hold sums of.
@@ -141,12 +144,41 @@ SumRows sum_rows_for(int64_t taps, int64_t stride) {
 
 struct WeightPlan {
     Bands bands;
+    bool copies;
     int64_t parts;             // of all bands of all images
     int64_t taps;              // weights of one output
     int64_t inside0, inside1;  // rows of dout that all kernel rows meet
     int64_t partials;          // floats of all parts: [part][block][tap][lane]
-    int64_t lines, each;       // floats a thread: lines, and with spread rows
+    int64_t together;          // rows of dout
+    // Floats a thread: lines, then spread rows, or copied ones of the source and of dout.
+    int64_t lines, source_rows, each;
 };
+
+bool copies_lines(const View& v) { return !v.spread && v.SC % kCopied == 0; }
+
+// The rows of dout that are summed together.
+int64_t rows_together(const View& v) {
+    const int64_t rows = ceil_div(kTogether, minimum(kSegment, v.DW)), x_rows = v.stride_h * v.SW * v.SC,
+                  dout_row = v.DW * v.DC;
+    if (copies_lines(v)) return rows;
+    const bool from_memory = v.N * (v.SH * v.SW * v.SC + v.DH * dout_row) * 4 >= 2 * kStreamFrom;
+    return maximum(1, minimum(rows, (from_memory ? kBytesFromMemory : kBytesTogether) / ((x_rows + dout_row) * 4)));
+}
+
+// One cache line of channels, as copied rows lie.
+View copied(View v) {
+    v.SC = v.DC = kLine;
+    v.blocks = kLine / kLanes;
+    return v;
+}
+
+// `pixels` pixels of a cache line each, `step` floats apart.
+void copy_lines(const float* from, int64_t step, int64_t pixels, float* to) {
+    for (; pixels > 0; --pixels, from += step, to += kLine) {
+        PYNET_UNROLL
+        for (int64_t j = 0; j < kLine; j += kLanes) store(to + j, load(from + j));
+    }
+}
 
 // Parts have enough pixels for their sums to matter little.
 WeightPlan weight_plan(const View& v) {
@@ -161,16 +193,13 @@ WeightPlan weight_plan(const View& v) {
     valid_range(v.DH, v.stride_h, -v.pad_h, v.SH, &p.inside0, &unused);
     valid_range(v.DH, v.stride_h, (v.KH - 1) * v.dilation_h - v.pad_h, v.SH, &unused, &p.inside1);
     p.partials = p.parts * v.blocks * p.taps * kLanes;
+    p.together = rows_together(v);
+    p.copies = copies_lines(v);
     p.lines = lines_floats(v);
-    p.each = p.lines + p.bands.spread_floats;
+    p.source_rows =
+        p.copies ? (p.together * v.stride_h + (v.KH - 1) * v.dilation_h) * v.SW * kLine : p.bands.spread_floats;
+    p.each = p.lines + p.source_rows + (p.copies ? p.together * v.DW * kLine : 0);
     return p;
-}
-
-int64_t rows_together(const View& v) {
-    const int64_t rows = ceil_div(kTogether, minimum(kSegment, v.DW)), x_rows = v.stride_h * v.SW * v.SC,
-                  dout_row = v.DW * v.DC;
-    const bool from_memory = v.N * (v.SH * v.SW * v.SC + v.DH * dout_row) * 4 >= 2 * kStreamFrom;
-    return maximum(1, minimum(rows, (from_memory ? kBytesFromMemory : kBytesTogether) / ((x_rows + dout_row) * 4)));
 }
 
 }  // namespace
@@ -185,14 +214,15 @@ void depthwise_weight(const Context& context, const Conv2d& c) {
     const WeightPlan p = weight_plan(v);
     const Bands& b = p.bands;
     float* partials = reinterpret_cast<float*>(context.workspace);
-    const int64_t bands = v.N * b.count, together = rows_together(v);
+    const int64_t bands = v.N * b.count;
+    const View w = p.copies ? copied(v) : v;  // as the rows lie that are summed
     parallel_for(context, p.parts * b.block_groups, [&](int64_t chunk, int thread) {
         const int64_t part = chunk / b.block_groups, block0 = chunk % b.block_groups * b.blocks,
                       block1 = minimum(v.blocks, block0 + b.blocks);
         float* memory = partials + p.partials + thread * p.each;
         float* sums = partials + (part * v.blocks + block0) * p.taps * kLanes;
         for (int64_t i = 0; i < (block1 - block0) * p.taps; ++i) store(sums + i * kLanes, vfloat{});
-        const Kernel kernel = meet(v, 0, v.Sg * kLanes, kLanes, memory);
+        const Kernel kernel = meet(w, 0, v.Sg * kLanes, kLanes, memory);
         const SumRows sum = v.DC < kLanes ? sum_rows_for<false>(kernel.taps, kernel.stride)
                                           : sum_rows_for<true>(kernel.taps, kernel.stride);
         for (int64_t band = bands * part / p.parts; band < bands * (part + 1) / p.parts; ++band) {
@@ -202,17 +232,31 @@ void depthwise_weight(const Context& context, const Conv2d& c) {
             const Source from = source_of(v, image, h0, h1, block0, memory + p.lines);
             int64_t rows;
             for (int64_t h = h0; h < h1; h += rows) {
-                rows = h < p.inside0 ? 1 : maximum(1, minimum(together, minimum(h1, p.inside1) - h));
-                const Walk walk{lines_of(v, kernel, h, from.y0),
+                rows = h < p.inside0 ? 1 : maximum(1, minimum(p.together, minimum(h1, p.inside1) - h));
+                int64_t y0 = from.y0, y1;
+                if (p.copies) source_rows(v, h, h + rows, &y0, &y1);
+                const Walk walk{lines_of(w, kernel, h, y0),
                                 rows,
-                                v.stride_h * v.SW * (v.spread ? kLanes * v.Sg : v.SC),
-                                v.DW * v.DC,
-                                v.DC,
+                                v.stride_h * v.SW * (v.spread ? kLanes * v.Sg : w.SC),
+                                v.DW * w.DC,
+                                w.DC,
                                 p.taps,
                                 kernel.weight_step};
                 Blocks blocks = blocks_of(v, b, block0, block1, image, dout, h, rows,
                                           ceil_div(v.DW, kSegment) * (block1 - block0) * rows);
-                sum(walk, blocks, from.at, dout + h * v.DW * v.DC, sums);
+                const float* dout_rows = dout + h * v.DW * v.DC;
+                if (!p.copies) {
+                    sum(walk, blocks, from.at, dout_rows, sums);
+                    continue;
+                }
+                float *x_lines = memory + p.lines, *dout_lines = x_lines + p.source_rows;
+                blocks.first = 0, blocks.last = w.blocks, blocks.channels = w.DC;
+                for (int64_t block = block0; block < block1; block += w.blocks) {
+                    const int64_t channel = block * kLanes;
+                    copy_lines(image + y0 * v.SW * v.SC + channel, v.SC, (y1 - y0) * v.SW, x_lines);
+                    copy_lines(dout_rows + channel, v.DC, rows * v.DW, dout_lines);
+                    sum(walk, blocks, x_lines, dout_lines, sums + (block - block0) * p.taps * kLanes);
+                }
             }
         }
     });
