@@ -88,6 +88,8 @@ CONV_CASES = [
     ConvCase(67, 5, 6, 6, 24, 3, 3, padding=(1, 1)),  # strips of several images
     ConvCase(70, 16, 5, 6, 40, 3, 3, (2, 2), (1, 1), groups=2),
     ConvCase(2, 40, 9, 7, 40, 3, 3, padding=(1, 1), groups=40),  # all columns of a row at once
+    ConvCase(30, 17, 2, 9, 40, 1, 1, (2, 1)),  # images with gaps between the rows that count,
+    ConvCase(30, 17, 3, 9, 40, 3, 1),  # and with several taps
     ConvCase(60, 131, 4, 5, 150, 3, 2, (2, 1), (1, 0)),  # taps' pixels gathered, of several units
     ConvCase(3, 260, 15, 9, 262, 2, 3, (1, 2), (0, 1), groups=2),
 ]
