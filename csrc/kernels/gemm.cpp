@@ -32,6 +32,7 @@ constexpr int64_t kOften = 192;                 // columns of C from which packi
 constexpr int64_t kFirstLevel = 4096;           // floats of B that leave room for rows of A and C
 constexpr int64_t kCallSteps = 256;             // of K that tiles of one call take together
 constexpr int64_t kPackedAtOnce = 8;            // tiles of A
+constexpr int64_t kStreamedRows = 48;           // at least, of one chunk: B is read again for each
 constexpr int64_t kStreamedBytes = 128 * 1024;  // of a buffer for rows of C: part of the second-level cache
 
 struct Plan {
@@ -85,8 +86,9 @@ Plan plan_of(const Gemm& g) {
         else
             break;
     }
-    p.streams = p.panel_blocks == 1 && p.splits == 1 && g.c_row == g.N && c_bytes(g) >= kStreamFrom &&
-                kTileRows * g.N * 4 <= kStreamedBytes;
+    // Of long sums the stores are a small part, and C is read again for each block of K.
+    p.streams = p.panel_blocks == 1 && p.splits == 1 && g.c_row == g.N && c_bytes(g) >= kStreamFrom && g.K <= kBlockK &&
+                kStreamedRows * g.N * 4 <= kStreamedBytes;
     if (p.streams) p.tiles = minimum(p.tiles, kStreamedBytes / (kTileRows * g.N * 4));
     p.row_blocks = ceil_div(p.all_tiles, p.tiles);
     p.panel_blocks = ceil_div(p.all_panels, p.panels);
@@ -192,8 +194,8 @@ bool fetches_ahead(const Gemm& g, const Plan& p) {
            g.M * (g.K + g.N) * 4 > kPrefetchFrom;
 }
 
-// The rows of B that the chunk packs next, fetched some at a time while tiles compute: they lie pages apart, out of the
-// hardware's sight.
+// The rows of B that the chunk packs or reads next, fetched some at a time while tiles compute: unpacked, they lie
+// pages apart, out of the hardware's sight.
 struct NextRows {
     const float* at;
     int64_t step, left, each;
@@ -228,15 +230,17 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
             int64_t ldb = g.b_row;
             NextRows next_b{nullptr, g.b_row, 0, 0};
             if (n / kPanel >= p.packed_from) {
+                const bool last = n + kPanel >= chunk.n1;
                 if (!packed_b) {
                     pack_columns(b, g.b_row, g.b_col, kc, columns, width, panel);
-                    const bool last = n + kPanel >= chunk.n1;
                     if (g.b_col == 1) {
                         next_b.at = last ? g.b + chunk.n0 + (kb + kc) * g.b_row : b + kPanel;
                         next_b.left = last ? minimum(kc, chunk.k1 - kb - kc) : kc;
-                        next_b.each = ceil_div(next_b.left, maximum(1, runs));
                     }
+                } else if (!last) {
+                    next_b = {packed_b + (n + kPanel - p.packed_from * kPanel) * g.K + kb * kPanel, kPanel, kc, 0};
                 }
+                next_b.each = ceil_div(next_b.left, maximum(1, runs));
                 b = packed_b ? packed_b + (n - p.packed_from * kPanel) * g.K + kb * width : panel;
                 ldb = width;
             }
@@ -245,7 +249,7 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
             const Finish finish{g.bias ? g.bias + n : nullptr, g.activation, g.alpha};
             Tiles tiles{0, kc, nullptr, lda, 0, b, ldb, nullptr, chunk.ldc, columns - (vectors - 1) * kLanes};
             tiles.accumulate = kb > chunk.k0;
-            tiles.past = chunk.past && kb + kc == chunk.k1;
+            tiles.past = chunk.past;
             tiles.ahead = &ahead;
             if (p.splits == 1 && kb + kc == chunk.k1 && (g.bias || g.activation != Activation::none))
                 tiles.finish = &finish;

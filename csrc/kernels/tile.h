@@ -67,12 +67,7 @@ PYNET_NOINLINE void run_tiles(const Tiles& tiles) {
         auto& sum = sums[0];
         if (tiles.accumulate) {
             PYNET_UNROLL
-            for (int i = 0; i < Rows; ++i) {
-                PYNET_UNROLL
-                for (int j = 0; j < NV; ++j)
-                    sum[i][j] =
-                        j < NV - 1 ? load(c + i * ldc + j * kLanes) : load_lanes(c + i * ldc + j * kLanes, last);
-            }
+            for (int i = 0; i < Rows; ++i) __builtin_prefetch(c + i * ldc, 1);
         }
         const float* quad[(Rows + 3) / 4];  // every fourth row: the others are reached from there without a register
         PYNET_UNROLL
@@ -117,6 +112,15 @@ PYNET_NOINLINE void run_tiles(const Tiles& tiles) {
             if (!kByRows) a += lda;
             PYNET_UNROLL
             for (int i = 0; i < Rows; i += 4) ++quad[i / 4];
+        }
+        if (tiles.accumulate) {
+            PYNET_UNROLL
+            for (int i = 0; i < Rows; ++i) {
+                PYNET_UNROLL
+                for (int j = 0; j < NV; ++j)
+                    sum[i][j] +=
+                        j < NV - 1 ? load(c + i * ldc + j * kLanes) : load_lanes(c + i * ldc + j * kLanes, last);
+            }
         }
         if (const Finish* finish = tiles.finish) {
             PYNET_UNROLL

@@ -143,10 +143,12 @@ def test_refusals():
         _core.linear_forward(a, np.zeros((5, 4), np.float32), None, "none", 0.0)
 
 
-@pytest.mark.parametrize(("M", "N", "K"), [(70_001, 61, 5), (40_001, 80, 5), (30_001, 96, 600)])
+@pytest.mark.parametrize(
+    ("M", "N", "K"), [(70_001, 61, 5), (40_001, 80, 5), (30_001, 96, 384), (30_001, 96, 385)]
+)
 def test_results_larger_than_the_caches(isa, same_bits, rng, M, N, K):
     """These go past the caches: through a buffer whose rows need not begin a cache line; or as whole lines,
-    with a last panel half as wide, and after a first block of K."""
+    with a last panel half as wide; the last, of long sums, does not."""
     least = 8 << 20 if N % 16 == 0 else 16 << 20
     assert least < M * N * 4
     x, w = (rng.standard_normal((rows, K)).astype(np.float32) for rows in (M, N))
