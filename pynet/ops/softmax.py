@@ -13,13 +13,15 @@ from pynet.ops.arithmetic import negative
 
 def rows_of(x: Array, dim: int) -> Array:
     """x as (M, C) with axis `dim` last; a view where memory allows, as it does for the channels of maps."""
-    moved = np.moveaxis(x, dim, -1) if x.ndim > 1 else x
+    if not x.ndim:
+        return x.reshape(1, 1)
+    moved = x if dim == x.ndim - 1 else np.moveaxis(x, dim, -1)
     return moved.reshape(-1, moved.shape[-1]) if moved.shape[-1] else moved.reshape(0, 0)
 
 
 def from_rows(rows: Array, shape: tuple[int, ...], dim: int) -> Array:
     """The inverse of `rows_of`."""
-    if len(shape) < 2:
+    if dim >= len(shape) - 1:
         return rows.reshape(shape)
     moved = (*shape[:dim], *shape[dim + 1 :], shape[dim])
     return np.moveaxis(rows.reshape(moved), -1, dim)
@@ -54,7 +56,8 @@ LOG_SOFTMAX = _operation(
 
 
 def _apply(operation: Operation, x: Tensor, dim: int) -> Tensor:
-    require_floats(operation.name, x=x)
+    if type(x) is not Tensor or x.dtype.kind != "f":
+        require_floats(operation.name, x=x)
     at = axis(operation.name, dim, x.ndim)
     return record(operation, (x,), dim=at)
 
