@@ -6,12 +6,7 @@ namespace PYNET_LEVEL {
 namespace {
 
 constexpr int64_t kSpreadBytes = 160 * 1024;  // of a band of spread rows
-constexpr int64_t kWantedChunks = 32, kFewChunks = 8;
-
-int64_t most_source_rows(const View& v, int64_t rows) {
-    const int64_t reach = (v.KH - 1) * v.dilation_h;
-    return minimum(v.SH, v.backward ? (rows - 1 + reach) / v.stride_h + 2 : (rows - 1) * v.stride_h + reach + 1);
-}
+constexpr int64_t kWantedChunks = 32;
 
 // The source offset of a tap for a destination position; false when the tap does not meet it.
 PYNET_INLINE bool tap_offset(bool backward, int64_t at, int64_t stride, int64_t tap, int64_t pad, int64_t dilation,
@@ -63,6 +58,11 @@ void spread_rows(const View& v, const float* image, int64_t channel, int64_t y0,
 }
 
 }  // namespace
+
+int64_t most_source_rows(const View& v, int64_t rows) {
+    const int64_t reach = (v.KH - 1) * v.dilation_h;
+    return minimum(v.SH, v.backward ? (rows - 1 + reach) / v.stride_h + 2 : (rows - 1) * v.stride_h + reach + 1);
+}
 
 void source_rows(const View& v, int64_t h0, int64_t h1, int64_t* first, int64_t* last) {
     const int64_t reach = (v.KH - 1) * v.dilation_h;

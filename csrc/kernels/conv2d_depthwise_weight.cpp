@@ -15,8 +15,9 @@ constexpr int64_t kWantedChunks = 32;
 // Columns, and pixels of several rows, that all channels pass before the next ones: the sums are moved once for them.
 // Rows of both maps stay in L2; those that come from memory are fewer, as the next ones are to come there beside them.
 constexpr int64_t kSegment = 16, kTogether = 64;
-constexpr int64_t kCopied = 256;  // channels whose multiples are copied
-constexpr int64_t kBytesTogether = 160 * 1024, kBytesFromMemory = 48 * 1024;
+constexpr int64_t kBytesTogether = 160 * 1024, kBytesFromMemory = 48 * 1024, kInMemory = 16 << 20;
+constexpr int64_t kCopied = 256;  // channels whose multiples are copied: every chunk has whole lines of them
+static_assert(kCopied % (kFewChunks * kLine) == 0);
 
 // As many lines as the registers hold sums of.
 constexpr int lines_at_once(int taps) { return taps == 1 ? 6 : taps == 5 ? (kLanes == 16 ? 5 : 2) : 3; }
@@ -151,7 +152,7 @@ struct WeightPlan {
     int64_t partials;          // floats of all parts: [part][block][tap][lane]
     int64_t together;          // rows of dout
     // Floats a thread: lines, then spread rows, or copied ones of the source and of dout.
-    int64_t lines, source_rows, each;
+    int64_t lines, x_floats, each;
 };
 
 bool copies_lines(const View& v) { return !v.spread && v.SC % kCopied == 0; }
@@ -161,7 +162,7 @@ int64_t rows_together(const View& v) {
     const int64_t rows = ceil_div(kTogether, minimum(kSegment, v.DW)), x_rows = v.stride_h * v.SW * v.SC,
                   dout_row = v.DW * v.DC;
     if (copies_lines(v)) return rows;
-    const bool from_memory = v.N * (v.SH * v.SW * v.SC + v.DH * dout_row) * 4 >= 2 * kStreamFrom;
+    const bool from_memory = v.N * (v.SH * v.SW * v.SC + v.DH * dout_row) * 4 >= kInMemory;
     return maximum(1, minimum(rows, (from_memory ? kBytesFromMemory : kBytesTogether) / ((x_rows + dout_row) * 4)));
 }
 
@@ -196,9 +197,8 @@ WeightPlan weight_plan(const View& v) {
     p.together = rows_together(v);
     p.copies = copies_lines(v);
     p.lines = lines_floats(v);
-    p.source_rows =
-        p.copies ? (p.together * v.stride_h + (v.KH - 1) * v.dilation_h) * v.SW * kLine : p.bands.spread_floats;
-    p.each = p.lines + p.source_rows + (p.copies ? p.together * v.DW * kLine : 0);
+    p.x_floats = p.copies ? most_source_rows(v, p.together) * v.SW * kLine : p.bands.spread_floats;
+    p.each = p.lines + p.x_floats + (p.copies ? p.together * v.DW * kLine : 0);
     return p;
 }
 
@@ -249,7 +249,7 @@ void depthwise_weight(const Context& context, const Conv2d& c) {
                     sum(walk, blocks, from.at, dout_rows, sums);
                     continue;
                 }
-                float *x_lines = memory + p.lines, *dout_lines = x_lines + p.source_rows;
+                float *x_lines = memory + p.lines, *dout_lines = x_lines + p.x_floats;
                 blocks.first = 0, blocks.last = w.blocks, blocks.channels = w.DC;
                 for (int64_t block = block0; block < block1; block += w.blocks) {
                     const int64_t channel = block * kLanes;

@@ -44,7 +44,7 @@ struct Plan {
     int64_t packed_from;  // panels from this one on are packed,
     bool packs_ahead;     // before the chunks that use them run, or by them
     bool pack_a;          // before the chunks run
-    bool streams;         // C goes past the caches, from tiles or from a buffer for a chunk's rows
+    bool streams;         // C may go past the caches, from tiles or from a buffer for a chunk's rows
 };
 
 int64_t c_bytes(const Gemm& g) { return g.M * g.N * 4; }
@@ -86,8 +86,9 @@ Plan plan_of(const Gemm& g) {
         else
             break;
     }
-    // Of long sums the stores are a small part, and C is read again for each block of K.
-    p.streams = p.panel_blocks == 1 && p.splits == 1 && g.c_row == g.N && c_bytes(g) >= kStreamFrom && g.K <= kBlockK &&
+    // Of long sums the stores are a small part, and C is read again for each block of K. A buffer costs a pass.
+    p.streams = kStoresPast && p.panel_blocks == 1 && p.splits == 1 && g.c_row == g.N &&
+                c_bytes(g) >= (g.N % kLine == 0 ? 1 : 2) * kStreamFrom && g.K <= kBlockK &&
                 kStreamedRows * g.N * 4 <= kStreamedBytes;
     if (p.streams) p.tiles = minimum(p.tiles, kStreamedBytes / (kTileRows * g.N * 4));
     p.row_blocks = ceil_div(p.all_tiles, p.tiles);
@@ -184,7 +185,8 @@ struct Chunk {
     int64_t ldc;
     float* b_sums;  // or null: another chunk sums these columns
     bool ahead;     // the rows of A and C after these are worth fetching
-    bool past;      // tiles are stored past the caches
+    bool past;      // tiles are stored past the caches,
+    bool buffered;  // or will be from the buffer where C lies
 };
 
 // Whether A and C are read and written from end to end, and too large for the caches: then each chunk fetches what the
@@ -219,7 +221,7 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
                   shares = (chunk.t1 - chunk.t0) * ceil_div(chunk.n1 - chunk.n0, kPanel) *
                            ceil_div(chunk.k1 - chunk.k0, p.block_k);
     Ahead ahead({g.a + after * g.a_row, rows_ahead * g.a_row, false},
-                {chunk.c + after * chunk.ldc, p.streams ? 0 : rows_ahead * chunk.ldc, true}, shares);
+                {chunk.c + after * chunk.ldc, chunk.past || chunk.buffered ? 0 : rows_ahead * chunk.ldc, true}, shares);
     for (int64_t kb = chunk.k0; kb < chunk.k1; kb += p.block_k) {
         const int64_t kc = minimum(p.block_k, chunk.k1 - kb);
         for (int64_t n = chunk.n0; n < chunk.n1; n += kPanel) {
@@ -238,7 +240,8 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
                         next_b.left = last ? minimum(kc, chunk.k1 - kb - kc) : kc;
                     }
                 } else if (!last) {
-                    next_b = {packed_b + (n + kPanel - p.packed_from * kPanel) * g.K + kb * kPanel, kPanel, kc, 0};
+                    const int64_t next = n + kPanel, step = panel_vectors(g.N - next) * kLanes;
+                    next_b = {packed_b + (next - p.packed_from * kPanel) * g.K + kb * step, step, kc, 0};
                 }
                 next_b.each = ceil_div(next_b.left, maximum(1, runs));
                 b = packed_b ? packed_b + (n - p.packed_from * kPanel) * g.K + kb * width : panel;
@@ -399,7 +402,7 @@ void gemm(const Context& context, const Gemm& g) {
     // and C are then passed once.
     const bool rows_first = p.all_panels > 1 && !packed_a && !g.b_sums && p.splits == 1 && g.K <= p.block_k &&
                             g.K * g.N <= kFirstLevel && (packed_b || p.packed_from == p.all_panels);
-    // Tiles that are no whole cache lines, or are read again for the statistics, wait in a buffer, which costs a pass.
+    // Tiles that are no whole cache lines, or are read again for the statistics, wait in a buffer.
     const bool past = p.streams && g.N % kLine == 0 && !g.parts && reinterpret_cast<uintptr_t>(g.c) % (4 * kLine) == 0;
     const bool buffered = p.streams && !past && c_bytes(g) >= 2 * kStreamFrom;
     parallel_for(context, p.row_blocks * p.panel_blocks * p.splits, [&](int64_t chunk, int thread) {
@@ -420,7 +423,8 @@ void gemm(const Context& context, const Gemm& g) {
                    p.splits > 1 ? g.N : g.c_row,
                    t0 > 0 || !g.b_sums ? nullptr : (p.splits > 1 ? split_c + g.M * g.N : g.b_sums),
                    ahead,
-                   past};
+                   past,
+                   buffered};
         if (rows_first) {
             for (int64_t t = t0; t < t1; t += 2 * p.tiles_at_once) {
                 part.t0 = t, part.t1 = minimum(t1, t + 2 * p.tiles_at_once);

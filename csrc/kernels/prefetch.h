@@ -28,7 +28,7 @@ public:
     }
 
 private:
-    static constexpr int64_t kLine = 64;
+    static constexpr int64_t kLineBytes = 64;
 
     struct Rest {
         const char *at, *end;
@@ -38,18 +38,18 @@ private:
         PYNET_INLINE Rest(const Piece& p, int64_t calls)
             : at(reinterpret_cast<const char*>(p.from)),
               end(at + p.floats * 4),
-              each(round_up(ceil_div(p.floats * 4, maximum(1, calls)), 4 * kLine)),
+              each(round_up(ceil_div(p.floats * 4, maximum(1, calls)), 4 * kLineBytes)),
               written(p.written) {}
 
         PYNET_INLINE void share() {
             const char* stop = at + each < end ? at + each : end;
-            for (; at < stop; at += 4 * kLine) {
+            for (; at < stop; at += 4 * kLineBytes) {
                 PYNET_UNROLL
                 for (int i = 0; i < 4; ++i) {
                     if (written)
-                        __builtin_prefetch(at + i * kLine, 1, 2);
+                        __builtin_prefetch(at + i * kLineBytes, 1, 2);
                     else
-                        __builtin_prefetch(at + i * kLine, 0, 2);
+                        __builtin_prefetch(at + i * kLineBytes, 0, 2);
                 }
             }
         }

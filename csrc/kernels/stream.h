@@ -13,10 +13,13 @@ constexpr int64_t kStreamFrom = 8 << 20;
 constexpr int64_t kLine = 16;
 
 #if PYNET_LANES == 16 && defined(__AVX512F__)
+constexpr bool kStoresPast = true;
 PYNET_INLINE void store_past(float* p, vfloat v) { _mm512_stream_ps(p, reinterpret_cast<__m512>(v)); }
 #elif PYNET_LANES == 8 && defined(__AVX__)
+constexpr bool kStoresPast = true;
 PYNET_INLINE void store_past(float* p, vfloat v) { _mm256_stream_ps(p, reinterpret_cast<__m256>(v)); }
 #else
+constexpr bool kStoresPast = false;
 PYNET_INLINE void store_past(float* p, vfloat v) { store(p, v); }
 #endif
 

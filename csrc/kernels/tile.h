@@ -67,7 +67,10 @@ PYNET_NOINLINE void run_tiles(const Tiles& tiles) {
         auto& sum = sums[0];
         if (tiles.accumulate) {
             PYNET_UNROLL
-            for (int i = 0; i < Rows; ++i) __builtin_prefetch(c + i * ldc, 1);
+            for (int i = 0; i < Rows; ++i) {
+                PYNET_UNROLL
+                for (int j = 0; j < NV * kLanes; j += kLine) __builtin_prefetch(c + i * ldc + j, 1);
+            }
         }
         const float* quad[(Rows + 3) / 4];  // every fourth row: the others are reached from there without a register
         PYNET_UNROLL

@@ -199,7 +199,7 @@ def _nll_backward(dout: Array, saved: tuple, needs: tuple, ignore_index: int, re
     dx = np.zeros(rows, factor.dtype)
     with np.errstate(invalid="ignore", divide="ignore"):
         dx[np.arange(len(safe)), safe] = -factor * scale / (total if reduction == "mean" else 1)
-    return from_rows(dx, shape, 1) if len(shape) > 1 else dx.reshape(shape), None, None
+    return from_rows(dx, shape, 1), None, None
 
 
 NLL = Operation("nll_loss", _nll_forward, _nll_backward)
