@@ -69,7 +69,7 @@ CONV_CASES = [
     # and pixels that are copied for the weight gradient
     ConvCase(2, 256, 9, 7, 256, 3, 3, padding=(1, 1), groups=256),
     ConvCase(3, 512, 5, 8, 512, 3, 3, (2, 2), (4, 4), groups=512),
-    ConvCase(2, 256, 13, 20, 256, 5, 3, (1, 2), (2, 1), (2, 1), groups=256),
+    ConvCase(2, 256, 13, 20, 256, 3, 2, (1, 2), (2, 1), (2, 1), groups=256),
     # Groups of few channels, spread over the lanes, and wider ones
     ConvCase(2, 16, 9, 10, 32, 3, 3, padding=(1, 1), groups=8),
     ConvCase(2, 20, 9, 10, 12, 3, 3, (2, 2), (1, 1), groups=4),

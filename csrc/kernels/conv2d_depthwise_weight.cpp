@@ -155,7 +155,8 @@ struct WeightPlan {
     int64_t lines, x_floats, each;
 };
 
-bool copies_lines(const View& v) { return !v.spread && v.SC % kCopied == 0; }
+// More taps have enough to do while they wait.
+bool copies_lines(const View& v) { return !v.spread && v.SC % kCopied == 0 && v.KH * v.KW <= 9; }
 
 // The rows of dout that are summed together.
 int64_t rows_together(const View& v) {
