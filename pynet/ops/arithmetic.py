@@ -42,7 +42,6 @@ def constant(value: Any, like: Tensor) -> Tensor:
     return wrap(np.array(value, dtype))
 
 
-_NUMBERS = (float, int)
 _SCALARS = (bool, int, float, np.number, np.bool_)
 
 
@@ -53,11 +52,8 @@ def is_scalar(value: Any) -> bool:
 
 def operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     """Both as Tensors of one dtype."""
-    # By far the most frequent: a tensor of floats and a Python number.
-    if b.__class__ in _NUMBERS and isinstance(a, Tensor) and a.dtype.kind == "f":
+    if b.__class__ is float and isinstance(a, Tensor) and a.dtype.kind == "f":  # by far the most frequent
         return a, wrap(np.array(b, a.dtype))
-    if a.__class__ in _NUMBERS and isinstance(b, Tensor) and b.dtype.kind == "f":
-        return wrap(np.array(a, b.dtype)), b
     if is_scalar(b) and isinstance(a, Tensor):
         b = constant(b[()] if isinstance(b, np.ndarray) else b, a)
     elif is_scalar(a) and isinstance(b, Tensor):
@@ -78,8 +74,8 @@ def operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
 
 def broadcast_shape(name: str, a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     """The common shape. ValueError when there is none."""
-    if not a or not b:
-        return a or b
+    if not b:
+        return a
     try:
         return np.broadcast_shapes(a, b)
     except ValueError:
