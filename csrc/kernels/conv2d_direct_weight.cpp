@@ -16,6 +16,7 @@ namespace {
 
 constexpr int64_t kWantedChunks = 32, kFewChunks = 16;
 constexpr int64_t kUnitPixels = 128;
+constexpr int64_t kShortUnit = 80;                   // whose dout, read where it lies, stays in L1 for all panels
 constexpr int64_t kPartPixels = 512;                 // a shorter part would mostly read and write its sums
 constexpr int64_t kLargeWeights = 128 * 1024;        // floats
 constexpr int64_t kGathered = 16 * kTileRows;        // channels at a time
@@ -105,6 +106,18 @@ PYNET_INLINE bool gathers(const Conv2dShape& s) {
     return minimum(s.Cg(), s.Fg()) >= 128 && (s.OW() < 16 || (s.KH * s.KW == 1 && s.Cg() * s.Fg() >= 256 * 128));
 }
 
+// So does packing of dout.
+PYNET_INLINE bool packs(const Conv2dShape& s, int64_t channels) {
+    return s.F > kPanel && s.KH * s.KW * ceil_div(channels, kTileRows) > 4;
+}
+
+// Where all pixels count alike, a wide map may be taken for a higher one.
+Conv2dShape folded(Conv2dShape s) {
+    const bool pointwise = s.KH == 1 && s.KW == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h == 0 && s.pad_w == 0;
+    while (pointwise && s.W > kShortUnit && s.W % 2 == 0) s.H *= 2, s.W /= 2;
+    return s;
+}
+
 // A sliver: kTileRows channels of so many pixels, [pixel][channel], and room for a whole vector at its end.
 PYNET_INLINE int64_t sliver_floats(int64_t pixels) { return pixels * kTileRows + kLanes; }
 
@@ -118,9 +131,11 @@ Plan plan_of(const Conv2dShape& s) {
     // Where dw itself lies beyond L2, longer units load and store it less often.
     const int64_t pixels = p.gathers || p.size * s.groups > kLargeWeights ? 3 * kUnitPixels : kUnitPixels;
     // Pixels that lie a power of two apart share few sets of L1, and half as many fit.
-    const int64_t fit = s.stride_w * s.C % 64 == 0 && !p.gathers ? pixels / 2 : pixels;
+    int64_t fit = s.stride_w * s.C % 64 == 0 && !p.gathers ? pixels / 2 : pixels;
+    if (s.F > kPanel && !packs(s, s.Cg())) fit = minimum(fit, kShortUnit);
     p.images = maximum(1, minimum(s.N, fit / map));
-    p.rows = ceil_div(s.OH(), minimum(s.OH(), maximum(1, ceil_div(map, fit))));
+    p.row_blocks = ceil_div(s.OH(), minimum(s.OH(), maximum(1, fit / s.OW())));
+    p.rows = ceil_div(s.OH(), p.row_blocks);
     p.row_blocks = ceil_div(s.OH(), p.rows);
     p.units = ceil_div(s.N, p.images) * p.row_blocks;
     const int64_t most_parts = minimum(p.units, kMostPartials / (p.size * s.groups));
@@ -139,7 +154,7 @@ Plan plan_of(const Conv2dShape& s) {
     if (chunks() < kFewChunks) p.parts = maximum(1, minimum(most_parts, s.N * map / kUnitPixels));
     p.panel_blocks = ceil_div(p.all_panels, p.panels);
     p.channel_blocks = ceil_div(s.Cg(), p.channels);
-    p.packs = s.F > kPanel && s.KH * s.KW * ceil_div(p.channels, kTileRows) > 4;
+    p.packs = packs(s, p.channels);
     const int64_t unit = p.images * p.rows * s.OW();
     // Not a power of two apart, where they would share few sets of L1.
     p.panel_floats = p.gathers || p.packs || s.Fg() % kLanes ? round_up(unit * kPanel, 16) + 16 : 0;
@@ -314,13 +329,16 @@ void add_gathered(const Conv2d& c, const Plan& p, const Unit& unit, int64_t grou
 
 }  // namespace
 
-size_t direct_weight_workspace(const Conv2dShape& s, int threads) {
+size_t direct_weight_workspace(const Conv2dShape& shape, int threads) {
+    const Conv2dShape s = folded(shape);
     const Plan p = plan_of(s);
     return static_cast<size_t>(round_up(p.parts * p.size * s.groups, 16) + threads * (p.tail_floats + p.gathered)) *
            sizeof(float);
 }
 
-void direct_weight(const Context& context, const Conv2d& c) {
+void direct_weight(const Context& context, const Conv2d& given) {
+    Conv2d c = given;
+    c.shape = folded(given.shape);
     const Conv2dShape& s = c.shape;
     const Plan p = plan_of(s);
     float* partials = reinterpret_cast<float*>(context.workspace);

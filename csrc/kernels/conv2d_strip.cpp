@@ -426,7 +426,7 @@ int64_t parts(const Conv2d& c) {
 
 }  // namespace
 
-const ConvAlgorithm kConvStrip = {"strip", can, prefer, workspace, run, false, packed_bytes, pack, parts};
+const ConvAlgorithm kConvStrip = {"strip", can, prefer, workspace, run, true, packed_bytes, pack, parts};
 
 }  // namespace PYNET_LEVEL
 }  // namespace pynet

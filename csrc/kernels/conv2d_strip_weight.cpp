@@ -4,14 +4,16 @@
 //   dw[kh][kw * C + c][f] = sum over pixels of strip[oh * stride_h + kh * dilation_h][ow * stride_w * C + kw * C + c]
 //                           * dout[pixel][f]
 // The output rows of all images are cut into fixed parts, with partial sums that are added in order. A part goes by
-// bands of rows: their inputs are copied into a padded strip, and strip and a panel of the gradient stay in L1 for all
-// its tiles.
+// bands of rows: their inputs are copied into a padded strip, and strip and gradient stay in L1 for all tiles. Where a
+// row of the gradient is too long for that, a panel of it is packed: pixels far apart would share few sets of L1. The
+// bias gradient is summed as a band comes.
 // Layout: (N, H, W, C) activations, (KH, KW, C, F) weights. Threads: parts. Aliasing: none.
-// Workspace: partial sums; a strip and a packed panel of a band of gradients for each thread.
+// Workspace: partial sums; a strip and, where it is packed, a panel of a band of gradients for each thread.
 #include "conv2d_strip.h"
 #include "gemm.h"
 #include "kernels.h"
 #include "parallel.h"
+#include "reduce.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
@@ -78,8 +80,11 @@ struct Plan {
     int64_t band;       // output rows of a band
     int64_t parts;      // of all output rows
     int64_t partial;    // floats of a part's sums
+    int64_t bias;       // and of its bias gradient
+    int64_t sums;       // floats of both, of all parts
+    bool packs;         // a panel of dout, which else is read in place
     int64_t strip;      // its floats
-    int64_t gradients;  // floats of a panel of a band of dout, 0 where dout is read in place
+    int64_t gradients;  // and of the packed panel
 };
 
 Plan plan_of(const Conv2dShape& s) {
@@ -87,11 +92,15 @@ Plan plan_of(const Conv2dShape& s) {
     const int64_t OH = s.OH(), OW = s.OW();
     p.run = s.KW * s.C;
     p.source = {s.H, s.W, s.C, s.C, -s.pad_w, ((OW - 1) * s.stride_w + s.KW) * s.C};
-    p.band = maximum(1, minimum(OH, kBandBytes / 4 / (OW * minimum(s.F, kPanel) + s.stride_h * p.source.row)));
+    const int64_t x_row = s.stride_h * p.source.row;
+    p.packs = s.F % kLanes || (OW * s.F + x_row) * 4 > kBandBytes;
+    p.band = maximum(1, minimum(OH, kBandBytes / 4 / (OW * (p.packs ? minimum(s.F, kPanel) : s.F) + x_row)));
     p.parts = minimum(kParts, s.N * OH);
     p.partial = partial_size(s.KH * p.run, s.F);
+    p.bias = round_up(s.F, kLanes);
+    p.sums = round_up(p.parts * (p.partial + p.bias), 16);
     p.strip = round_up(((p.band - 1) * s.stride_h + (s.KH - 1) * s.dilation_h + 1) * p.source.row, 16);
-    p.gradients = s.F % kLanes || s.F > kPanel ? round_up(p.band * OW * kPanel, 16) : 0;
+    p.gradients = p.packs ? round_up(p.band * OW * kPanel, 16) : 0;
     return p;
 }
 
@@ -102,7 +111,7 @@ void sum_band(const Conv2dShape& s, const Plan& p, int64_t rows, const float* st
         const int64_t columns = minimum(kPanel, s.F - f), width = panel_vectors(columns) * kLanes;
         const float* b = dout + f;
         int64_t ldb = s.F;
-        if (columns != width || s.F > kPanel) {  // pixels far apart would share few sets of L1
+        if (p.packs) {
             pack_columns(b, s.F, 1, rows * OW, columns, width, gradients);
             b = gradients;
             ldb = width;
@@ -124,14 +133,14 @@ void sum_band(const Conv2dShape& s, const Plan& p, int64_t rows, const float* st
 
 size_t strip_weight_workspace(const Conv2dShape& s, int threads) {
     const Plan p = plan_of(s);
-    return static_cast<size_t>(round_up(p.parts * p.partial, 16) + threads * (p.strip + p.gradients)) * sizeof(float);
+    return static_cast<size_t>(p.sums + threads * (p.strip + p.gradients)) * sizeof(float);
 }
 
 void strip_weight(const Context& context, const Conv2d& c) {
     const Conv2dShape& s = c.shape;
     const Plan p = plan_of(s);
     float* partials = reinterpret_cast<float*>(context.workspace);
-    float* threads = partials + round_up(p.parts * p.partial, 16);
+    float *biases = partials + p.parts * p.partial, *threads = partials + p.sums;
     const int64_t OH = s.OH(), OW = s.OW(), all = s.N * OH;
     parallel_for(context, p.parts, [&](int64_t part, int thread) {
         float* strip = threads + thread * (p.strip + p.gradients);
@@ -140,12 +149,14 @@ void strip_weight(const Context& context, const Conv2d& c) {
             const int64_t n = at / OH, oh = at % OH, rows = minimum(p.band, minimum(OH - oh, last - at));
             write_strip(p.source, c.x + n * s.H * s.W * s.C, oh * s.stride_h - s.pad_h,
                         (rows - 1) * s.stride_h + (s.KH - 1) * s.dilation_h + 1, strip);
-            sum_band(s, p, rows, strip, c.out + at * OW * s.F, strip + p.strip, partials + part * p.partial,
-                     at > first);
+            const float* dout = c.out + at * OW * s.F;
+            if (c.dbias) sum_block(rows * OW, s.F, dout, biases + part * p.bias, at > first);
+            sum_band(s, p, rows, strip, dout, strip + p.strip, partials + part * p.partial, at > first);
             at += rows;
         }
     });
     reduce_weight_partials(context, s, partials, p.parts, c.weight);
+    if (c.dbias) add_parts(p.parts, p.bias, s.F, biases, c.dbias);
 }
 
 }  // namespace PYNET_LEVEL

@@ -12,6 +12,7 @@
 // Aliasing: none allowed.
 #include "kernels.h"
 #include "parallel.h"
+#include "reduce.h"
 #include "tile_products.h"
 #include "winograd_tiles.h"
 #include "winograd_weight.h"
@@ -35,7 +36,7 @@ struct WeightPlan {
 };
 
 constexpr int64_t kRows = 64, kColumns = 32;  // of a block where all share V and D: its dU takes half an L2
-constexpr int64_t kEnoughChunks = 32;
+constexpr int64_t kEnoughChunks = 16;
 
 template <int m>
 WeightPlan weight_plan(const Maps& t, int threads) {
@@ -50,7 +51,7 @@ WeightPlan weight_plan(const Maps& t, int threads) {
     p.rows = t.SC, p.columns = d_width;
     if (p.shared) {
         p.parts = 1;
-        p.chunk = maximum(64, minimum(t.tiles, (6 << 20) / tile_bytes));
+        p.chunk = maximum(64, minimum(t.tiles, (2 << 20) / tile_bytes));
         p.chunk = ceil_div(t.tiles, ceil_div(t.tiles, p.chunk));
         p.rows = kRows, p.columns = kColumns;
         const auto chunks = [&] { return ceil_div(t.SC, p.rows) * ceil_div(t.DC, p.columns); };
@@ -214,12 +215,7 @@ void winograd_weight(const Context& context, const Conv2d& c) {
         });
         add_partials(context, p, 9 * t.SC * t.DC, partials, c.weight);
     }
-    if (!c.dbias) return;
-    for (int64_t f = 0; f < t.DC; ++f) {
-        float sum = sums[f];
-        for (int64_t part = 1; part < p.parts; ++part) sum += sums[part * p.bias_row + f];
-        c.dbias[f] = sum;
-    }
+    if (c.dbias) add_parts(p.parts, p.bias_row, t.DC, sums, c.dbias);
 }
 
 template <int m>

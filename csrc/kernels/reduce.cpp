@@ -7,10 +7,9 @@
 
 namespace pynet {
 namespace PYNET_LEVEL {
-namespace {
 
 // Several columns at once, rows in runs, so that sums stay in registers.
-void sum_block(int64_t rows, int64_t columns, const float* x, float* out) {
+void sum_block(int64_t rows, int64_t columns, const float* x, float* out, bool accumulate) {
     constexpr int kWide = 4;
     int64_t c = 0;
     for (; c + kWide * kLanes <= columns; c += kWide * kLanes) {
@@ -20,7 +19,10 @@ void sum_block(int64_t rows, int64_t columns, const float* x, float* out) {
             for (int j = 0; j < kWide; ++j) sum[j] += load(x + r * columns + c + j * kLanes);
         }
         PYNET_UNROLL
-        for (int j = 0; j < kWide; ++j) store(out + c + j * kLanes, sum[j]);
+        for (int j = 0; j < kWide; ++j) {
+            float* to = out + c + j * kLanes;
+            store(to, accumulate ? load(to) + sum[j] : sum[j]);
+        }
     }
     for (; c + kLanes <= columns; c += kLanes) {
         vfloat sum[2] = {};
@@ -30,7 +32,8 @@ void sum_block(int64_t rows, int64_t columns, const float* x, float* out) {
             sum[1] += load(x + (r + 1) * columns + c);
         }
         if (r < rows) sum[0] += load(x + r * columns + c);
-        store(out + c, sum[0] + sum[1]);
+        sum[0] += sum[1];
+        store(out + c, accumulate ? load(out + c) + sum[0] : sum[0]);
     }
     if (c == columns) return;
     const int64_t rest = columns - c;
@@ -40,10 +43,8 @@ void sum_block(int64_t rows, int64_t columns, const float* x, float* out) {
         const float* from = x + r * columns + c;
         sum += r + 1 + ceil_div(kLanes, columns) <= rows ? load(from) : load_partial(from, rest);
     }
-    store_partial(out + c, sum, rest);
+    store_partial(out + c, accumulate ? load_partial(out + c, rest) + sum : sum, rest);
 }
-
-}  // namespace
 
 size_t sum_rows_workspace(int64_t rows, int64_t columns, int) {
     return static_cast<size_t>(row_blocks(rows, columns) * columns) * sizeof(float);
@@ -54,13 +55,9 @@ void sum_rows(const Context& context, int64_t rows, int64_t columns, const float
     const int64_t blocks = row_blocks(rows, columns);
     parallel_for(context, blocks, [&](int64_t block, int) {
         const int64_t r0 = rows * block / blocks, r1 = rows * (block + 1) / blocks;
-        sum_block(r1 - r0, columns, x + r0 * columns, partial + block * columns);
+        sum_block(r1 - r0, columns, x + r0 * columns, partial + block * columns, false);
     });
-    for (int64_t c = 0; c < columns; ++c) {
-        float sum = partial[c];
-        for (int64_t block = 1; block < blocks; ++block) sum += partial[block * columns + c];
-        out[c] = sum;
-    }
+    add_parts(blocks, columns, columns, partial, out);
 }
 
 }  // namespace PYNET_LEVEL
