@@ -56,14 +56,20 @@ PYNET_NOINLINE void gather_tile(const Row& row, Blocks& blocks, int64_t j, int64
                 }
             });
         }
+        activate_all<kPixels>(sum, row.activation, row.alpha);
+        float* pixel = to + channel;
+        if (kWhole && count >= kPixels) {
+            PYNET_UNROLL
+            for (int i = 0; i < kPixels; ++i, pixel += row.destination_step) store(pixel, sum[i]);
+            return;
+        }
         PYNET_UNROLL
-        for (int i = 0; i < kPixels; ++i) {
+        for (int i = 0; i < kPixels; ++i, pixel += row.destination_step) {
             if (i >= count) break;
-            const vfloat v = activate(sum[i], row.activation, row.alpha);
             if (kWhole)
-                store(to + channel + i * row.destination_step, v);
+                store(pixel, sum[i]);
             else
-                store_partial(to + channel + i * row.destination_step, v, lanes);
+                store_partial(pixel, sum[i], lanes);
         }
     });
 }

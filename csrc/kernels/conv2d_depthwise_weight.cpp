@@ -151,6 +151,7 @@ struct WeightPlan {
     int64_t inside0, inside1;  // rows of dout that all kernel rows meet
     int64_t partials;          // floats of all parts: [part][block][tap][lane]
     int64_t together;          // rows of dout
+    int64_t x_rows;            // of the source, that rows of dout summed together read when copied
     // Floats a thread: lines, then spread rows, or copied ones of the source and of dout.
     int64_t lines, x_floats, each;
 };
@@ -167,19 +168,26 @@ int64_t rows_together(const View& v) {
     return maximum(1, minimum(rows, (from_memory ? kBytesFromMemory : kBytesTogether) / ((x_rows + dout_row) * 4)));
 }
 
-// One cache line of channels, as copied rows lie.
-View copied(View v) {
+// One cache line of channels, as copied rows lie: those beyond the edges too, as zeros.
+View copied(View v, int64_t rows) {
     v.SC = v.DC = kLine;
     v.blocks = kLine / kLanes;
+    v.pad_h = 0;
+    v.SH = rows;
     return v;
 }
 
-// `pixels` pixels of a cache line each, `step` floats apart.
+// `pixels` pixels of a cache line each, `step` floats apart; the line beside each, which comes next, is fetched.
 void copy_lines(const float* from, int64_t step, int64_t pixels, float* to) {
     for (; pixels > 0; --pixels, from += step, to += kLine) {
+        __builtin_prefetch(from + kLine);
         PYNET_UNROLL
         for (int64_t j = 0; j < kLine; j += kLanes) store(to + j, load(from + j));
     }
+}
+
+void zero_lines(int64_t pixels, float* to) {
+    for (int64_t i = 0; i < pixels * kLine; i += kLanes) store(to + i, vfloat{});
 }
 
 // Parts have enough pixels for their sums to matter little.
@@ -198,9 +206,34 @@ WeightPlan weight_plan(const View& v) {
     p.together = rows_together(v);
     p.copies = copies_lines(v);
     p.lines = lines_floats(v);
-    p.x_floats = p.copies ? most_source_rows(v, p.together) * v.SW * kLine : p.bands.spread_floats;
+    p.x_rows = (p.together - 1) * v.stride_h + (v.KH - 1) * v.dilation_h + 1;
+    p.x_floats = p.copies ? p.x_rows * v.SW * kLine : p.bands.spread_floats;
     p.each = p.lines + p.x_floats + (p.copies ? p.together * v.DW * kLine : 0);
     return p;
+}
+
+// sums += those of rows [h0, h1) of dout, copied a cache line of channels after the other.
+void sum_copied(const View& v, const WeightPlan& p, SumRows sum, const Kernel& kernel, Blocks blocks,
+                const float* image, const float* dout, int64_t h0, int64_t h1, float* memory, float* sums) {
+    const View w = copied(v, p.x_rows);
+    const Lines lines = lines_of(w, kernel, 0, 0);
+    float *x_lines = memory + p.lines, *dout_lines = x_lines + p.x_floats;
+    const int64_t first = blocks.first, last = blocks.last;
+    blocks.first = 0, blocks.last = w.blocks, blocks.channels = w.DC;
+    for (int64_t h = h0; h < h1; h += p.together) {
+        const int64_t rows = minimum(p.together, h1 - h), top = h * v.stride_h - v.pad_h,
+                      end = top + p.x_rows - (p.together - rows) * v.stride_h;
+        const int64_t y0 = minimum(end, maximum(0, top)), y1 = maximum(y0, minimum(v.SH, end));
+        const Walk walk{lines, rows, v.stride_h * v.SW * kLine, v.DW * kLine, kLine, p.taps, kernel.weight_step};
+        for (int64_t block = first; block < last; block += w.blocks) {
+            const int64_t channel = block * kLanes;
+            zero_lines((y0 - top) * v.SW, x_lines);
+            copy_lines(image + y0 * v.SW * v.SC + channel, v.SC, (y1 - y0) * v.SW, x_lines + (y0 - top) * v.SW * kLine);
+            zero_lines((end - y1) * v.SW, x_lines + (y1 - top) * v.SW * kLine);
+            copy_lines(dout + h * v.DW * v.DC + channel, v.DC, rows * v.DW, dout_lines);
+            sum(walk, blocks, x_lines, dout_lines, sums + (block - first) * p.taps * kLanes);
+        }
+    }
 }
 
 }  // namespace
@@ -216,48 +249,40 @@ void depthwise_weight(const Context& context, const Conv2d& c) {
     const Bands& b = p.bands;
     float* partials = reinterpret_cast<float*>(context.workspace);
     const int64_t bands = v.N * b.count;
-    const View w = p.copies ? copied(v) : v;  // as the rows lie that are summed
     parallel_for(context, p.parts * b.block_groups, [&](int64_t chunk, int thread) {
         const int64_t part = chunk / b.block_groups, block0 = chunk % b.block_groups * b.blocks,
                       block1 = minimum(v.blocks, block0 + b.blocks);
         float* memory = partials + p.partials + thread * p.each;
         float* sums = partials + (part * v.blocks + block0) * p.taps * kLanes;
         for (int64_t i = 0; i < (block1 - block0) * p.taps; ++i) store(sums + i * kLanes, vfloat{});
-        const Kernel kernel = meet(w, 0, v.Sg * kLanes, kLanes, memory);
+        const Kernel kernel = meet(p.copies ? copied(v, p.x_rows) : v, 0, v.Sg * kLanes, kLanes, memory);
         const SumRows sum = v.DC < kLanes ? sum_rows_for<false>(kernel.taps, kernel.stride)
                                           : sum_rows_for<true>(kernel.taps, kernel.stride);
         for (int64_t band = bands * part / p.parts; band < bands * (part + 1) / p.parts; ++band) {
             const int64_t n = band / b.count, h0 = band % b.count * b.rows, h1 = minimum(v.DH, h0 + b.rows);
             const float* image = c.x + n * v.SH * v.SW * v.SC;
             const float* dout = c.out + n * v.DH * v.DW * v.DC;
+            const auto blocks_at = [&](int64_t h, int64_t rows) {
+                return blocks_of(v, b, block0, block1, image, dout, h, rows,
+                                 ceil_div(v.DW, kSegment) * (block1 - block0) * rows);
+            };
+            if (p.copies) {
+                sum_copied(v, p, sum, kernel, blocks_at(h0, h1 - h0), image, dout, h0, h1, memory, sums);
+                continue;
+            }
             const Source from = source_of(v, image, h0, h1, block0, memory + p.lines);
             int64_t rows;
             for (int64_t h = h0; h < h1; h += rows) {
                 rows = h < p.inside0 ? 1 : maximum(1, minimum(p.together, minimum(h1, p.inside1) - h));
-                int64_t y0 = from.y0, y1;
-                if (p.copies) source_rows(v, h, h + rows, &y0, &y1);
-                const Walk walk{lines_of(w, kernel, h, y0),
+                const Walk walk{lines_of(v, kernel, h, from.y0),
                                 rows,
-                                v.stride_h * v.SW * (v.spread ? kLanes * v.Sg : w.SC),
-                                v.DW * w.DC,
-                                w.DC,
+                                v.stride_h * v.SW * (v.spread ? kLanes * v.Sg : v.SC),
+                                v.DW * v.DC,
+                                v.DC,
                                 p.taps,
                                 kernel.weight_step};
-                Blocks blocks = blocks_of(v, b, block0, block1, image, dout, h, rows,
-                                          ceil_div(v.DW, kSegment) * (block1 - block0) * rows);
-                const float* dout_rows = dout + h * v.DW * v.DC;
-                if (!p.copies) {
-                    sum(walk, blocks, from.at, dout_rows, sums);
-                    continue;
-                }
-                float *x_lines = memory + p.lines, *dout_lines = x_lines + p.x_floats;
-                blocks.first = 0, blocks.last = w.blocks, blocks.channels = w.DC;
-                for (int64_t block = block0; block < block1; block += w.blocks) {
-                    const int64_t channel = block * kLanes;
-                    copy_lines(image + y0 * v.SW * v.SC + channel, v.SC, (y1 - y0) * v.SW, x_lines);
-                    copy_lines(dout_rows + channel, v.DC, rows * v.DW, dout_lines);
-                    sum(walk, blocks, x_lines, dout_lines, sums + (block - block0) * p.taps * kLanes);
-                }
+                Blocks blocks = blocks_at(h, rows);
+                sum(walk, blocks, from.at, dout + h * v.DW * v.DC, sums);
             }
         }
     });

@@ -8,7 +8,7 @@
 //   dilation) / stride
 // A tile is kTileRows consecutive pixels of a phase's flattened grid, with a table of source pointers a tap; taps
 // outside the map point at zeros, taps outside for the whole tile are left out. On small maps neighbouring
-// pixels of the grid are the same position of neighbouring images, so that most such taps vanish. All groups share
+// pixels of the grid are the same position of neighbouring images, so that all such taps vanish. All groups share
 // a table: their channels lie side by side.
 //
 // Layout: (N, H, W, C), weights (KH, KW, Cg, F). Threads: chunks by shape alone. Aliasing: none allowed.
@@ -27,6 +27,7 @@ namespace {
 
 constexpr int64_t kTableBytes = 48 * 1024;  // pointer tables of one block of tiles
 constexpr int64_t kWantedChunks = 32;
+constexpr int64_t kSmallMap = 8;  // columns: of the taps of larger maps too few are outside
 
 // destination[i][to + j] = activate(bias[j] + sum over taps t and k < K of source[t][i][first + k] * b[offset[t] +
 // k][j]); of the last vector `last` columns exist.
@@ -63,10 +64,10 @@ PYNET_NOINLINE void tile_taps(int64_t taps, int64_t K, const float* const* sourc
     for (int j = 0; j < NV; ++j) {
         const vfloat add = load(bias + j * kLanes);
         PYNET_UNROLL
-        for (int i = 0; i < Rows; ++i)
-            store_lanes(destination[i] + to + j * kLanes, activate(sum[i][j] + add, activation, alpha),
-                        j < NV - 1 ? kLanes : last);
+        for (int i = 0; i < Rows; ++i) sum[i][j] += add;
     }
+    activate_all<Rows * NV>(sum[0], activation, alpha);
+    store_rows(sum, last, [&](int i) { return destination[i] + to; });
 }
 
 typedef void (*TapsFunction)(int64_t, int64_t, const float* const*, int64_t, const int64_t*, const float*, const float*,
@@ -145,7 +146,7 @@ Blocks blocks_of(const Gather& g) {
     b.group_panels = ceil_div(g.Dg, kPanel);
     b.all_panels = g.groups * b.group_panels;
     b.width = packed_panels_width(g.Dg);
-    b.images_innermost = ceil_div(g.DW, g.phases_w) < kTileRows && g.N >= kTileRows;
+    b.images_innermost = ceil_div(g.DW, g.phases_w) <= kSmallMap && g.N >= kTileRows;
     const int64_t pixels = g.N * ceil_div(g.DH, g.phases_h) * ceil_div(g.DW, g.phases_w);
     const int64_t tiles = ceil_div(pixels, kTileRows);
     const int64_t panel_bytes = b.taps * g.Sg * kPanel * 4;

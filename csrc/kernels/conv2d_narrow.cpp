@@ -100,11 +100,8 @@ PYNET_NOINLINE void tile_outputs(int64_t K, const float* a, const float* planes,
         }
         a += Outputs;
     }
-    PYNET_UNROLL
-    for (int f = 0; f < Outputs; ++f) {
-        PYNET_UNROLL
-        for (int v = 0; v < Vectors; ++v) store(out + f * out_row + v * kLanes, activate(sum[f][v], activation, alpha));
-    }
+    activate_all<Outputs * Vectors>(sum[0], activation, alpha);
+    store_rows(sum, kLanes, [&](int f) { return out + f * out_row; });
 }
 
 typedef void (*OutputsFunction)(int64_t, const float*, const float*, const int64_t*, const float*, Activation, float,

@@ -232,20 +232,14 @@ PYNET_NOINLINE void tile_strip(const Walk& walk, const float* const* source, flo
         PYNET_UNROLL
         for (int i = 0; i < Rows; ++i) pixel[i] += walk.row;
     }
-    const int64_t last = walk.columns - (NV - 1) * kLanes;
     PYNET_UNROLL
     for (int j = 0; j < NV; ++j) {
         const vfloat add = load(walk.bias + j * kLanes);
         PYNET_UNROLL
-        for (int i = 0; i < Rows; ++i) {
-            const vfloat value = activate(sum[i][j] + add, walk.activation, walk.alpha);
-            float* to = destination[i] + first + j * kLanes;
-            if (j < NV - 1)
-                store(to, value);
-            else
-                store_lanes(to, value, last);
-        }
+        for (int i = 0; i < Rows; ++i) sum[i][j] += add;
     }
+    activate_all<Rows * NV>(sum[0], walk.activation, walk.alpha);
+    store_rows(sum, walk.columns - (NV - 1) * kLanes, [&](int i) { return destination[i] + first; });
 }
 
 typedef void (*TileFunction)(const Walk&, const float* const*, float* const*, int64_t, Ahead*);

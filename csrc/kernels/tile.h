@@ -27,6 +27,37 @@ PYNET_INLINE vfloat activate(vfloat v, Activation activation, float alpha) {
     return v;
 }
 
+// The same for many: which activation it is, is asked once.
+template <int Count>
+PYNET_INLINE void activate_all(vfloat* v, Activation activation, float alpha) {
+    if (activation == Activation::relu) {
+        PYNET_UNROLL
+        for (int i = 0; i < Count; ++i) v[i] = activate(v[i], Activation::relu, alpha);
+    } else if (activation == Activation::leaky_relu) {
+        PYNET_UNROLL
+        for (int i = 0; i < Count; ++i) v[i] = activate(v[i], Activation::leaky_relu, alpha);
+    }
+}
+
+// Rows of NV vectors to to(row), `last` columns of the last vector.
+template <int Rows, int NV, class To>
+PYNET_INLINE void store_rows(const vfloat (&v)[Rows][NV], int64_t last, To to) {
+    if (last >= kLanes) {
+        PYNET_UNROLL
+        for (int i = 0; i < Rows; ++i) {
+            PYNET_UNROLL
+            for (int j = 0; j < NV; ++j) store(to(i) + j * kLanes, v[i][j]);
+        }
+        return;
+    }
+    PYNET_UNROLL
+    for (int i = 0; i < Rows; ++i) {
+        PYNET_UNROLL
+        for (int j = 0; j < NV - 1; ++j) store(to(i) + j * kLanes, v[i][j]);
+        store_partial(to(i) + (NV - 1) * kLanes, v[i][NV - 1], last);
+    }
+}
+
 // What a product ends with: a bias (or null) and an activation.
 struct Finish {
     const float* bias;
@@ -132,8 +163,9 @@ PYNET_NOINLINE void run_tiles(const Tiles& tiles) {
                 if (finish->bias)
                     add = j < NV - 1 ? load(finish->bias + j * kLanes) : load_lanes(finish->bias + j * kLanes, last);
                 PYNET_UNROLL
-                for (int i = 0; i < Rows; ++i) sum[i][j] = activate(sum[i][j] + add, finish->activation, finish->alpha);
+                for (int i = 0; i < Rows; ++i) sum[i][j] += add;
             }
+            activate_all<Rows * NV>(sum[0], finish->activation, finish->alpha);
         }
         if (tiles.past) {
             PYNET_UNROLL
@@ -143,12 +175,7 @@ PYNET_NOINLINE void run_tiles(const Tiles& tiles) {
             }
             continue;
         }
-        PYNET_UNROLL
-        for (int i = 0; i < Rows; ++i) {
-            PYNET_UNROLL
-            for (int j = 0; j < NV - 1; ++j) store(c + i * ldc + j * kLanes, sum[i][j]);
-            store_lanes(c + i * ldc + (NV - 1) * kLanes, sum[i][NV - 1], last);
-        }
+        store_rows(sum, last, [&](int i) { return c + i * ldc; });
     }
 }
 

@@ -202,10 +202,7 @@ PYNET_NOINLINE void transform_output_block(const float* p, int64_t stride, float
         Winograd<m>::output(half[y], o);
         PYNET_UNROLL
         for (int x = 0; x < m; ++x) o[x] += add;
-        if (finish.activation != Activation::none) {
-            PYNET_UNROLL
-            for (int x = 0; x < m; ++x) o[x] = activate(o[x], finish.activation, finish.alpha);
-        }
+        activate_all<m>(o, finish.activation, finish.alpha);
         PYNET_UNROLL
         for (int x = 0; x < m; ++x) {
             if (kWhole)
