@@ -75,13 +75,17 @@ PYNET_NOINLINE void tile_pixels(const Walk& walk, const float* a_base, const flo
 
 typedef void (*PixelsFunction)(const Walk&, const float*, const float*, float*, int64_t, bool);
 
-template <int Rows = kTileRows>
+// Tiles of `rows` rows (1 .. tallest_tile) and `vectors` (1 .. kTileVectors).
+template <int Rows = 2 * kTileRows>
 PYNET_INLINE PixelsFunction pixels_for(int64_t rows, int vectors) {
     if constexpr (Rows == 1) {
         return vectors == 1 ? tile_pixels<1, 1> : tile_pixels<1, 2>;
     } else {
-        if (rows == Rows) return vectors == 1 ? tile_pixels<Rows, 1> : tile_pixels<Rows, 2>;
-        return pixels_for<Rows - 1>(rows, vectors);
+        if (rows < Rows) return pixels_for<Rows - 1>(rows, vectors);
+        if constexpr (Rows <= kTileRows) {
+            if (vectors == 2) return tile_pixels<Rows, 2>;
+        }
+        return tile_pixels<Rows, 1>;
     }
 }
 
@@ -132,9 +136,12 @@ Plan plan_of(const Conv2dShape& s) {
     const int64_t pixels = p.gathers || p.size * s.groups > kLargeWeights ? 3 * kUnitPixels : kUnitPixels;
     // Pixels that lie a power of two apart share few sets of L1, and half as many fit.
     int64_t fit = s.stride_w * s.C % 64 == 0 && !p.gathers ? pixels / 2 : pixels;
-    if (s.F > kPanel && !packs(s, s.Cg())) fit = minimum(fit, kShortUnit);
+    p.row_blocks = minimum(s.OH(), maximum(1, ceil_div(map, fit)));
+    if (s.F > kPanel && !packs(s, s.Cg())) {
+        fit = kShortUnit;
+        p.row_blocks = ceil_div(s.OH(), maximum(1, fit / s.OW()));
+    }
     p.images = maximum(1, minimum(s.N, fit / map));
-    p.row_blocks = ceil_div(s.OH(), minimum(s.OH(), maximum(1, fit / s.OW())));
     p.rows = ceil_div(s.OH(), p.row_blocks);
     p.row_blocks = ceil_div(s.OH(), p.rows);
     p.units = ceil_div(s.N, p.images) * p.row_blocks;
@@ -223,6 +230,10 @@ void add_panels(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group,
                   p.panel_floats, 0, tail);
     for (int64_t panel = panel0; panel < panel1; ++panel) {
         const int64_t columns = minimum(kPanel, s.Fg() - panel * kPanel), width = panel_width(columns);
+        const int vectors = panel_vectors(columns);
+        // Of one vector a low tile would wait for its sums: rather tiles of equal height.
+        const int64_t tiles = ceil_div(c1 - c0, tallest_tile(1)),
+                      height = vectors == 1 ? ceil_div(c1 - c0, tiles) : kTileRows;
         float* target = partial + panel * kPanel * s.KH * s.KW * Cg;
         const float* dout = first + panel * kPanel;
         int64_t ldb = s.F;
@@ -248,8 +259,8 @@ void add_panels(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group,
                 walk.join();
                 const float* a = c.x + ((unit.n * s.H + m.y) * s.W + m.x) * s.C + group * Cg;
                 const float* b = dout + ((m.h0 - unit.h0) * OW + m.w0) * ldb;
-                for (int64_t ch = c0; ch < c1; ch += kTileRows)
-                    pixels_for<>(minimum(kTileRows, c1 - ch), panel_vectors(columns))(
+                for (int64_t ch = c0; ch < c1; ch += height)
+                    pixels_for<>(minimum(height, c1 - ch), vectors)(
                         walk, a + ch, b, target + ((kh * s.KW + kw) * Cg + ch) * width, width, more);
             }
     }
