@@ -146,7 +146,10 @@ Plan plan_of(const Conv2dShape& s) {
     p.row_blocks = ceil_div(s.OH(), p.rows);
     p.units = ceil_div(s.N, p.images) * p.row_blocks;
     const int64_t most_parts = minimum(p.units, kMostPartials / (p.size * s.groups));
-    p.parts = maximum(1, minimum(minimum(most_parts, kWantedChunks), s.N * map / kPartPixels));
+    // Rather more parts than chunks of some groups each, which would read a piece of every pixel.
+    const bool many = s.groups > 1 && p.size * s.groups <= kLargeWeights / 2;
+    const int64_t part_pixels = many ? kUnitPixels : kPartPixels;
+    p.parts = maximum(1, minimum(minimum(most_parts, kWantedChunks), s.N * map / part_pixels));
     p.panels = p.all_panels;
     p.channels = s.Cg();
     auto chunks = [&] { return p.parts * ceil_div(p.all_panels, p.panels) * ceil_div(s.Cg(), p.channels); };
