@@ -40,6 +40,12 @@ CONV_CASES = [
     ConvCase(4, 32, 8, 8, 48, 1, 1),
     ConvCase(4, 32, 8, 8, 48, 1, 1, (2, 2)),
     ConvCase(2, 130, 9, 17, 258, 1, 1),  # a weight gradient whose pixels are gathered first
+    ConvCase(3, 20, 5, 96, 40, 1, 1),  # few channels of a wide map: short pieces, read in place
+    ConvCase(3, 20, 5, 96, 40, 1, 1, padding=(1, 2)),
+    ConvCase(2, 32, 3, 84, 96, 1, 1, groups=2),
+    ConvCase(17, 20, 7, 8, 26, 5, 5, padding=(2, 2)),  # tiles of the same pixel of neighbouring images
+    ConvCase(2, 42, 12, 9, 10, 3, 3, padding=(1, 1), groups=2),  # weight gradients of one vector of outputs
+    ConvCase(3, 3, 19, 30, 64, 3, 3, padding=(1, 1)),  # a first layer of whole panels
     ConvCase(3, 1, 12, 12, 6, 5, 5, padding=(2, 2)),  # LeNet's first layer, small
     ConvCase(1, 3, 40, 40, 16, 7, 7, (2, 2), (3, 3)),  # a ResNet stem
     ConvCase(2, 3, 6, 6, 4, 3, 3, padding=(4, 4)),
@@ -69,6 +75,8 @@ CONV_CASES = [
     # and pixels that are copied for the weight gradient
     ConvCase(2, 256, 9, 7, 256, 3, 3, padding=(1, 1), groups=256),
     ConvCase(3, 512, 5, 8, 512, 3, 3, (2, 2), (4, 4), groups=512),
+    ConvCase(16, 256, 10, 16, 256, 3, 3, padding=(1, 1), groups=256),  # several pieces of an image, the last short
+    ConvCase(32, 256, 2, 16, 256, 3, 3, padding=(6, 1), groups=256),  # pieces beyond the edges
     ConvCase(2, 256, 13, 20, 256, 3, 2, (1, 2), (2, 1), (2, 1), groups=256),
     # Groups of few channels, spread over the lanes, and wider ones
     ConvCase(2, 16, 9, 10, 32, 3, 3, padding=(1, 1), groups=8),

@@ -56,7 +56,7 @@ PYNET_NOINLINE void gather_tile(const Row& row, Blocks& blocks, int64_t j, int64
                 }
             });
         }
-        activate_all<kPixels>(sum, row.activation, row.alpha);
+        activate(sum, row.activation, row.alpha);
         float* pixel = to + channel;
         if (kWhole && count >= kPixels) {
             PYNET_UNROLL

@@ -41,12 +41,6 @@ void split_blocks(const View& v, int64_t bands, Bands* b);
 // Bands of whole rows; what is spread of one stays in L2.
 Bands bands_of(const View& v);
 
-// As many source rows as `rows` destination rows read at most.
-int64_t most_source_rows(const View& v, int64_t rows);
-
-// Source rows [first, last) that destination rows [h0, h1) read, whatever the tap.
-void source_rows(const View& v, int64_t h0, int64_t h1, int64_t* first, int64_t* last);
-
 // Rows [y0, ...) of a map's image, or of what was spread of it for one vector of channels.
 struct Source {
     const float* at;

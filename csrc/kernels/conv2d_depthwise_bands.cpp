@@ -57,13 +57,13 @@ void spread_rows(const View& v, const float* image, int64_t channel, int64_t y0,
         }
 }
 
-}  // namespace
-
+// As many source rows as `rows` destination rows read at most.
 int64_t most_source_rows(const View& v, int64_t rows) {
     const int64_t reach = (v.KH - 1) * v.dilation_h;
     return minimum(v.SH, v.backward ? (rows - 1 + reach) / v.stride_h + 2 : (rows - 1) * v.stride_h + reach + 1);
 }
 
+// Source rows [first, last) that destination rows [h0, h1) read, whatever the tap.
 void source_rows(const View& v, int64_t h0, int64_t h1, int64_t* first, int64_t* last) {
     const int64_t reach = (v.KH - 1) * v.dilation_h;
     if (v.backward) {
@@ -76,6 +76,8 @@ void source_rows(const View& v, int64_t h0, int64_t h1, int64_t* first, int64_t*
     *first = minimum(*first, v.SH);
     *last = maximum(*last, *first);
 }
+
+}  // namespace
 
 View view_of(const Conv2d& c) {
     const Conv2dShape& s = c.shape;

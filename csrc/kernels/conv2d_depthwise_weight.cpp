@@ -161,11 +161,11 @@ bool copies_lines(const View& v) { return !v.spread && v.SC % kCopied == 0 && v.
 
 // The rows of dout that are summed together.
 int64_t rows_together(const View& v) {
-    const int64_t rows = ceil_div(kTogether, minimum(kSegment, v.DW)), x_rows = v.stride_h * v.SW * v.SC,
+    const int64_t rows = ceil_div(kTogether, minimum(kSegment, v.DW)), x_row = v.stride_h * v.SW * v.SC,
                   dout_row = v.DW * v.DC;
-    if (copies_lines(v)) return rows;
+    if (copies_lines(v)) return minimum(rows, v.DH);
     const bool from_memory = v.N * (v.SH * v.SW * v.SC + v.DH * dout_row) * 4 >= kInMemory;
-    return maximum(1, minimum(rows, (from_memory ? kBytesFromMemory : kBytesTogether) / ((x_rows + dout_row) * 4)));
+    return maximum(1, minimum(rows, (from_memory ? kBytesFromMemory : kBytesTogether) / ((x_row + dout_row) * 4)));
 }
 
 // One cache line of channels, as copied rows lie: those beyond the edges too, as zeros.
@@ -213,23 +213,25 @@ WeightPlan weight_plan(const View& v) {
 }
 
 // sums += those of rows [h0, h1) of dout, copied a cache line of channels after the other.
-void sum_copied(const View& v, const WeightPlan& p, SumRows sum, const Kernel& kernel, Blocks blocks,
+template <class BlocksAt>
+void sum_copied(const View& v, const WeightPlan& p, SumRows sum, const Kernel& kernel, BlocksAt blocks_at,
                 const float* image, const float* dout, int64_t h0, int64_t h1, float* memory, float* sums) {
     const View w = copied(v, p.x_rows);
     const Lines lines = lines_of(w, kernel, 0, 0);
     float *x_lines = memory + p.lines, *dout_lines = x_lines + p.x_floats;
-    const int64_t first = blocks.first, last = blocks.last;
-    blocks.first = 0, blocks.last = w.blocks, blocks.channels = w.DC;
     for (int64_t h = h0; h < h1; h += p.together) {
         const int64_t rows = minimum(p.together, h1 - h), top = h * v.stride_h - v.pad_h,
                       end = top + p.x_rows - (p.together - rows) * v.stride_h;
         const int64_t y0 = minimum(end, maximum(0, top)), y1 = maximum(y0, minimum(v.SH, end));
         const Walk walk{lines, rows, v.stride_h * v.SW * kLine, v.DW * kLine, kLine, p.taps, kernel.weight_step};
+        Blocks blocks = blocks_at(h, rows);
+        const int64_t first = blocks.first, last = blocks.last;
+        blocks.first = 0, blocks.last = w.blocks, blocks.channels = w.DC;
+        zero_lines((y0 - top) * v.SW, x_lines);
+        zero_lines((end - y1) * v.SW, x_lines + (y1 - top) * v.SW * kLine);
         for (int64_t block = first; block < last; block += w.blocks) {
             const int64_t channel = block * kLanes;
-            zero_lines((y0 - top) * v.SW, x_lines);
             copy_lines(image + y0 * v.SW * v.SC + channel, v.SC, (y1 - y0) * v.SW, x_lines + (y0 - top) * v.SW * kLine);
-            zero_lines((end - y1) * v.SW, x_lines + (y1 - top) * v.SW * kLine);
             copy_lines(dout + h * v.DW * v.DC + channel, v.DC, rows * v.DW, dout_lines);
             sum(walk, blocks, x_lines, dout_lines, sums + (block - first) * p.taps * kLanes);
         }
@@ -267,7 +269,7 @@ void depthwise_weight(const Context& context, const Conv2d& c) {
                                  ceil_div(v.DW, kSegment) * (block1 - block0) * rows);
             };
             if (p.copies) {
-                sum_copied(v, p, sum, kernel, blocks_at(h0, h1 - h0), image, dout, h0, h1, memory, sums);
+                sum_copied(v, p, sum, kernel, blocks_at, image, dout, h0, h1, memory, sums);
                 continue;
             }
             const Source from = source_of(v, image, h0, h1, block0, memory + p.lines);

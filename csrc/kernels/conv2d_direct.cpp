@@ -7,8 +7,9 @@
 //   backward_data  source = dout, destination = dx,  row h = phase + i * stride, source row = i + (phase + pad - kh *
 //   dilation) / stride
 // A tile is kTileRows consecutive pixels of a phase's flattened grid, with a table of source pointers a tap; taps
-// outside the map point at zeros, taps outside for the whole tile are left out. On small maps neighbouring
-// pixels of the grid are the same position of neighbouring images, so that all such taps vanish. All groups share
+// outside the map point at zeros, taps outside for the whole tile are left out. On small maps, given a tile's
+// worth of images, neighbouring pixels of the grid are the same position of neighbouring images: only tiles that span
+// two positions still meet such taps. All groups share
 // a table: their channels lie side by side.
 //
 // Layout: (N, H, W, C), weights (KH, KW, Cg, F). Threads: chunks by shape alone. Aliasing: none allowed.
@@ -27,7 +28,8 @@ namespace {
 
 constexpr int64_t kTableBytes = 48 * 1024;  // pointer tables of one block of tiles
 constexpr int64_t kWantedChunks = 32;
-constexpr int64_t kSmallMap = 8;  // columns: of the taps of larger maps too few are outside
+// Columns of a grid up to which a tile takes one position of several images: of larger maps too few taps are outside.
+constexpr int64_t kSmallMap = 8;
 
 // destination[i][to + j] = activate(bias[j] + sum over taps t and k < K of source[t][i][first + k] * b[offset[t] +
 // k][j]); of the last vector `last` columns exist.
@@ -66,7 +68,7 @@ PYNET_NOINLINE void tile_taps(int64_t taps, int64_t K, const float* const* sourc
         PYNET_UNROLL
         for (int i = 0; i < Rows; ++i) sum[i][j] += add;
     }
-    activate_all<Rows * NV>(sum[0], activation, alpha);
+    activate(sum, activation, alpha);
     store_rows(sum, last, [&](int i) { return destination[i] + to; });
 }
 
@@ -146,7 +148,8 @@ Blocks blocks_of(const Gather& g) {
     b.group_panels = ceil_div(g.Dg, kPanel);
     b.all_panels = g.groups * b.group_panels;
     b.width = packed_panels_width(g.Dg);
-    b.images_innermost = ceil_div(g.DW, g.phases_w) <= kSmallMap && g.N >= kTileRows;
+    const bool any_outside = g.backward ? b.taps > 1 : g.pad_h > 0 || g.pad_w > 0;
+    b.images_innermost = any_outside && ceil_div(g.DW, g.phases_w) <= kSmallMap && g.N >= kTileRows;
     const int64_t pixels = g.N * ceil_div(g.DH, g.phases_h) * ceil_div(g.DW, g.phases_w);
     const int64_t tiles = ceil_div(pixels, kTileRows);
     const int64_t panel_bytes = b.taps * g.Sg * kPanel * 4;

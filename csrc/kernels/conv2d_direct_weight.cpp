@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t kWantedChunks = 32, kFewChunks = 16;
 constexpr int64_t kUnitPixels = 128;
-constexpr int64_t kShortUnit = 80;                   // whose dout, read where it lies, stays in L1 for all panels
+constexpr int64_t kShortUnit = 80;                   // whose x, and a panel of dout where it lies, stay in L1
 constexpr int64_t kPartPixels = 512;                 // a shorter part would mostly read and write its sums
 constexpr int64_t kLargeWeights = 128 * 1024;        // floats
 constexpr int64_t kGathered = 16 * kTileRows;        // channels at a time
@@ -110,12 +110,12 @@ PYNET_INLINE bool gathers(const Conv2dShape& s) {
     return minimum(s.Cg(), s.Fg()) >= 128 && (s.OW() < 16 || (s.KH * s.KW == 1 && s.Cg() * s.Fg() >= 256 * 128));
 }
 
-// So does packing of dout.
+// Packing a panel of dout repays where more than four tiles read it.
 PYNET_INLINE bool packs(const Conv2dShape& s, int64_t channels) {
     return s.F > kPanel && s.KH * s.KW * ceil_div(channels, kTileRows) > 4;
 }
 
-// Where all pixels count alike, a wide map may be taken for a higher one.
+// A pointwise convolution does not see where rows end: rows too long for a short unit are halved.
 Conv2dShape folded(Conv2dShape s) {
     const bool pointwise = s.KH == 1 && s.KW == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h == 0 && s.pad_w == 0;
     while (pointwise && s.W > kShortUnit && s.W % 2 == 0) s.H *= 2, s.W /= 2;
@@ -135,20 +135,17 @@ Plan plan_of(const Conv2dShape& s) {
     // Where dw itself lies beyond L2, longer units load and store it less often.
     const int64_t pixels = p.gathers || p.size * s.groups > kLargeWeights ? 3 * kUnitPixels : kUnitPixels;
     // Pixels that lie a power of two apart share few sets of L1, and half as many fit.
-    int64_t fit = s.stride_w * s.C % 64 == 0 && !p.gathers ? pixels / 2 : pixels;
-    p.row_blocks = minimum(s.OH(), maximum(1, ceil_div(map, fit)));
-    if (s.F > kPanel && !packs(s, s.Cg())) {
-        fit = kShortUnit;
-        p.row_blocks = ceil_div(s.OH(), maximum(1, fit / s.OW()));
-    }
-    p.images = maximum(1, minimum(s.N, fit / map));
-    p.rows = ceil_div(s.OH(), p.row_blocks);
+    const int64_t fit = s.stride_w * s.C % 64 == 0 && !p.gathers ? pixels / 2 : pixels;
+    const bool is_short = s.F > kPanel && !packs(s, s.Cg());
+    p.images = maximum(1, minimum(s.N, (is_short ? kShortUnit : fit) / map));
+    p.rows = is_short ? minimum(s.OH(), maximum(1, kShortUnit / s.OW()))
+                      : ceil_div(s.OH(), minimum(s.OH(), maximum(1, ceil_div(map, fit))));
     p.row_blocks = ceil_div(s.OH(), p.rows);
     p.units = ceil_div(s.N, p.images) * p.row_blocks;
     const int64_t most_parts = minimum(p.units, kMostPartials / (p.size * s.groups));
     // Rather more parts than chunks of some groups each, which would read a piece of every pixel.
-    const bool many = s.groups > 1 && p.size * s.groups <= kLargeWeights / 2;
-    const int64_t part_pixels = many ? kUnitPixels : kPartPixels;
+    const bool small_groups = s.groups > 1 && p.size * s.groups <= kLargeWeights / 2;
+    const int64_t part_pixels = small_groups ? kUnitPixels : kPartPixels;
     p.parts = maximum(1, minimum(minimum(most_parts, kWantedChunks), s.N * map / part_pixels));
     p.panels = p.all_panels;
     p.channels = s.Cg();
@@ -221,6 +218,12 @@ void pack_dout(const float* dout, int64_t F, int64_t pixels, int64_t columns, in
     }
 }
 
+// Rows of the tiles that `channels` are cut into. Of one vector a low tile would wait for its sums: rather tiles of
+// equal height.
+PYNET_INLINE int64_t tile_height(int64_t channels, int vectors) {
+    return vectors == 1 ? ceil_div(channels, ceil_div(channels, tallest_tile(1))) : kTileRows;
+}
+
 // What one unit adds to the tiles of panels [panel0, panel1): all taps, channels [c0, c1) of a group.
 void add_panels(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group, int64_t panel0, int64_t panel1,
                 int64_t c0, int64_t c1, bool more, float* partial, float* tail, Ahead* ahead) {
@@ -234,9 +237,7 @@ void add_panels(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group,
     for (int64_t panel = panel0; panel < panel1; ++panel) {
         const int64_t columns = minimum(kPanel, s.Fg() - panel * kPanel), width = panel_width(columns);
         const int vectors = panel_vectors(columns);
-        // Of one vector a low tile would wait for its sums: rather tiles of equal height.
-        const int64_t tiles = ceil_div(c1 - c0, tallest_tile(1)),
-                      height = vectors == 1 ? ceil_div(c1 - c0, tiles) : kTileRows;
+        const int64_t height = tile_height(c1 - c0, vectors);
         float* target = partial + panel * kPanel * s.KH * s.KW * Cg;
         const float* dout = first + panel * kPanel;
         int64_t ldb = s.F;
@@ -369,7 +370,8 @@ void direct_weight(const Context& context, const Conv2d& given) {
             const Unit unit = unit_at(s, p, index), next = unit_at(s, p, index + 1);
             const int64_t some = ahead ? p.images * p.rows * OW : 0, tiles = (panel1 - panel0) * s.KH * s.KW,
                           rows = s.KH * s.KW == 1 ? 1 : p.images * p.rows,  // without gaps: see join()
-                calls = p.gathers ? tiles * ceil_div(c1 - c0, kGathered) : tiles * ceil_div(c1 - c0, kTileRows) * rows;
+                height = tile_height(c1 - c0, panel_vectors(s.Fg())),
+                          calls = tiles * (p.gathers ? ceil_div(c1 - c0, kGathered) : ceil_div(c1 - c0, height) * rows);
             Ahead units(
                 {c.x + (next.n * s.H + next.h0 * s.stride_h) * s.W * s.C, some * s.stride_h * s.stride_w * s.C, false},
                 {c.out + (next.n * OH + next.h0) * OW * s.F, some * s.F, false}, calls);

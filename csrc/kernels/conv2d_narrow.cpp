@@ -100,7 +100,7 @@ PYNET_NOINLINE void tile_outputs(int64_t K, const float* a, const float* planes,
         }
         a += Outputs;
     }
-    activate_all<Outputs * Vectors>(sum[0], activation, alpha);
+    activate(sum, activation, alpha);
     store_rows(sum, kLanes, [&](int f) { return out + f * out_row; });
 }
 

@@ -238,7 +238,7 @@ PYNET_NOINLINE void tile_strip(const Walk& walk, const float* const* source, flo
         PYNET_UNROLL
         for (int i = 0; i < Rows; ++i) sum[i][j] += add;
     }
-    activate_all<Rows * NV>(sum[0], walk.activation, walk.alpha);
+    activate(sum, walk.activation, walk.alpha);
     store_rows(sum, walk.columns - (NV - 1) * kLanes, [&](int i) { return destination[i] + first; });
 }
 

@@ -5,10 +5,10 @@
 //                           * dout[pixel][f]
 // The output rows of all images are cut into fixed parts, with partial sums that are added in order. A part goes by
 // bands of rows: their inputs are copied into a padded strip, and strip and gradient stay in L1 for all tiles. Where a
-// row of the gradient is too long for that, a panel of it is packed: pixels far apart would share few sets of L1. The
-// bias gradient is summed as a band comes.
-// Layout: (N, H, W, C) activations, (KH, KW, C, F) weights. Threads: parts. Aliasing: none.
-// Workspace: partial sums; a strip and, where it is packed, a panel of a band of gradients for each thread.
+// row of the gradient is too long for that, or its outputs fill no whole vectors, a panel of it is packed: pixels far
+// apart would share few sets of L1. The bias gradient is summed as a band comes. Layout: (N, H, W, C) activations, (KH,
+// KW, C, F) weights. Threads: parts. Aliasing: none. Workspace: partial sums of both gradients; a strip and, where it
+// is packed, a panel of a band of gradients for each thread.
 #include "conv2d_strip.h"
 #include "gemm.h"
 #include "kernels.h"

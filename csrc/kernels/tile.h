@@ -29,7 +29,7 @@ PYNET_INLINE vfloat activate(vfloat v, Activation activation, float alpha) {
 
 // The same for many: which activation it is, is asked once.
 template <int Count>
-PYNET_INLINE void activate_all(vfloat* v, Activation activation, float alpha) {
+PYNET_INLINE void activate(vfloat (&v)[Count], Activation activation, float alpha) {
     if (activation == Activation::relu) {
         PYNET_UNROLL
         for (int i = 0; i < Count; ++i) v[i] = activate(v[i], Activation::relu, alpha);
@@ -38,8 +38,14 @@ PYNET_INLINE void activate_all(vfloat* v, Activation activation, float alpha) {
         for (int i = 0; i < Count; ++i) v[i] = activate(v[i], Activation::leaky_relu, alpha);
     }
 }
+template <int Rows, int NV>
+PYNET_INLINE void activate(vfloat (&v)[Rows][NV], Activation activation, float alpha) {
+    if (activation == Activation::none) return;
+    PYNET_UNROLL
+    for (int i = 0; i < Rows; ++i) activate(v[i], activation, alpha);
+}
 
-// Rows of NV vectors to to(row), `last` columns of the last vector.
+// Stores row i at to(i); of the last vector `last` columns.
 template <int Rows, int NV, class To>
 PYNET_INLINE void store_rows(const vfloat (&v)[Rows][NV], int64_t last, To to) {
     if (last >= kLanes) {
@@ -165,7 +171,7 @@ PYNET_NOINLINE void run_tiles(const Tiles& tiles) {
                 PYNET_UNROLL
                 for (int i = 0; i < Rows; ++i) sum[i][j] += add;
             }
-            activate_all<Rows * NV>(sum[0], finish->activation, finish->alpha);
+            activate(sum, finish->activation, finish->alpha);
         }
         if (tiles.past) {
             PYNET_UNROLL

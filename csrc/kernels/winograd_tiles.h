@@ -202,7 +202,7 @@ PYNET_NOINLINE void transform_output_block(const float* p, int64_t stride, float
         Winograd<m>::output(half[y], o);
         PYNET_UNROLL
         for (int x = 0; x < m; ++x) o[x] += add;
-        activate_all<m>(o, finish.activation, finish.alpha);
+        activate(o, finish.activation, finish.alpha);
         PYNET_UNROLL
         for (int x = 0; x < m; ++x) {
             if (kWhole)
