@@ -8,7 +8,7 @@
 #include "gemm.h"
 #include "kernels.h"
 #include "parallel.h"
-#include "prefetch.h"
+#include "weight_tile.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
@@ -22,72 +22,6 @@ constexpr int64_t kLargeWeights = 128 * 1024;        // floats
 constexpr int64_t kGathered = 16 * kTileRows;        // channels at a time
 constexpr int64_t kPanelsTogether = 8;               // that are packed at a time: pieces of memory worth foreseeing
 constexpr int64_t kMostPartials = int64_t{8} << 20;  // floats
-
-// c[i][j] (+)= sum over images, rows, columns of x[i] * dout[j]; x and dout step by their own strides.
-struct Walk {
-    int64_t images, rows, columns;
-    int64_t a_image, a_row, a_column, b_image, b_row, b_column;
-    Ahead* ahead;  // a share is fetched with every row
-
-    // Rows and images that follow each other without a gap are one row.
-    PYNET_INLINE void join() {
-        if (a_row == columns * a_column && b_row == columns * b_column) columns *= rows, rows = 1;
-        if (rows == 1 && a_image == columns * a_column && b_image == columns * b_column) columns *= images, images = 1;
-    }
-};
-
-template <int Rows, int NV>
-PYNET_NOINLINE void tile_pixels(const Walk& walk, const float* a_base, const float* b_base, float* c, int64_t ldc,
-                                bool accumulate) {
-    vfloat sum[Rows][NV];
-    PYNET_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-        PYNET_UNROLL
-        for (int j = 0; j < NV; ++j) sum[i][j] = accumulate ? load(c + i * ldc + j * kLanes) : vfloat{};
-    }
-    const int64_t columns = walk.columns, a_step = walk.a_column, b_step = walk.b_column;
-    for (int64_t n = 0; n < walk.images; ++n) {
-        for (int64_t r = 0; r < walk.rows; ++r) {
-            const float* a = a_base + n * walk.a_image + r * walk.a_row;
-            const float* b = b_base + n * walk.b_image + r * walk.b_row;
-            walk.ahead->share();
-            for (int64_t k = 0; k < columns; ++k) {
-                vfloat v[NV];
-                PYNET_UNROLL
-                for (int j = 0; j < NV; ++j) v[j] = load(b + j * kLanes);
-                PYNET_UNROLL
-                for (int i = 0; i < Rows; ++i) {
-                    const float s = a[i];
-                    PYNET_UNROLL
-                    for (int j = 0; j < NV; ++j) sum[i][j] += s * v[j];
-                }
-                a += a_step;
-                b += b_step;
-            }
-        }
-    }
-    PYNET_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-        PYNET_UNROLL
-        for (int j = 0; j < NV; ++j) store(c + i * ldc + j * kLanes, sum[i][j]);
-    }
-}
-
-typedef void (*PixelsFunction)(const Walk&, const float*, const float*, float*, int64_t, bool);
-
-// Tiles of `rows` rows (1 .. tallest_tile) and `vectors` (1 .. kTileVectors).
-template <int Rows = 2 * kTileRows>
-PYNET_INLINE PixelsFunction pixels_for(int64_t rows, int vectors) {
-    if constexpr (Rows == 1) {
-        return vectors == 1 ? tile_pixels<1, 1> : tile_pixels<1, 2>;
-    } else {
-        if (rows < Rows) return pixels_for<Rows - 1>(rows, vectors);
-        if constexpr (Rows <= kTileRows) {
-            if (vectors == 2) return tile_pixels<Rows, 2>;
-        }
-        return tile_pixels<Rows, 1>;
-    }
-}
 
 // Work is cut into units: whole images, or rows of one, some hundred pixels. All tiles of dw meet a unit before the
 // next one: its x and dout come from memory once and stay in L2, a panel of its dout in L1.
@@ -250,16 +184,16 @@ void add_panels(const Conv2d& c, const Plan& p, const Unit& unit, int64_t group,
         for (int64_t kh = 0; kh < s.KH; ++kh)
             for (int64_t kw = 0; kw < s.KW; ++kw) {
                 const Meeting m = meeting_of(s, unit, kh, kw);
-                Walk walk{unit.images,
-                          m.h1 - m.h0,
-                          m.w1 - m.w0,
-                          s.H * s.W * s.C,
-                          s.stride_h * s.W * s.C,
-                          s.stride_w * s.C,
-                          OH * OW * ldb,
-                          OW * ldb,
-                          ldb,
-                          ahead};
+                PixelWalk walk{unit.images,
+                               m.h1 - m.h0,
+                               m.w1 - m.w0,
+                               s.H * s.W * s.C,
+                               s.stride_h * s.W * s.C,
+                               s.stride_w * s.C,
+                               OH * OW * ldb,
+                               OW * ldb,
+                               ldb,
+                               ahead};
                 walk.join();
                 const float* a = c.x + ((unit.n * s.H + m.y) * s.W + m.x) * s.C + group * Cg;
                 const float* b = dout + ((m.h0 - unit.h0) * OW + m.w0) * ldb;

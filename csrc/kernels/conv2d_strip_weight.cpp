@@ -14,6 +14,7 @@
 #include "kernels.h"
 #include "parallel.h"
 #include "reduce.h"
+#include "weight_tile.h"
 
 namespace pynet {
 namespace PYNET_LEVEL {
@@ -21,58 +22,6 @@ namespace {
 
 constexpr int64_t kParts = 32;
 constexpr int64_t kBandBytes = 20 * 1024;
-
-// Rows of a tile one, respectively two vectors wide.
-constexpr int kOneWide = 2 * kTileRows, kTwoWide = kLanes == 16 ? 12 : kTileRows;
-
-struct Band {  // what a tile sums over
-    int64_t rows, columns;
-    int64_t a_row, a_column, b_row, b_column;
-};
-
-template <int Rows, int NV>
-PYNET_NOINLINE void tile_band(const Band& band, const float* a_base, const float* b_base, float* c, int64_t ldc,
-                              bool accumulate) {
-    vfloat sum[Rows][NV];
-    PYNET_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-        PYNET_UNROLL
-        for (int j = 0; j < NV; ++j) sum[i][j] = accumulate ? load(c + i * ldc + j * kLanes) : vfloat{};
-    }
-    const int64_t columns = band.columns, a_step = band.a_column, b_step = band.b_column;
-    for (int64_t r = 0; r < band.rows; ++r) {
-        const float* a = a_base + r * band.a_row;
-        const float* b = b_base + r * band.b_row;
-        for (int64_t k = 0; k < columns; ++k) {
-            vfloat v[NV];
-            PYNET_UNROLL
-            for (int j = 0; j < NV; ++j) v[j] = load(b + j * kLanes);
-            PYNET_UNROLL
-            for (int i = 0; i < Rows; ++i) {
-                const float s = a[i];
-                PYNET_UNROLL
-                for (int j = 0; j < NV; ++j) sum[i][j] += s * v[j];
-            }
-            a += a_step;
-            b += b_step;
-        }
-    }
-    PYNET_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-        PYNET_UNROLL
-        for (int j = 0; j < NV; ++j) store(c + i * ldc + j * kLanes, sum[i][j]);
-    }
-}
-
-typedef void (*BandFunction)(const Band&, const float*, const float*, float*, int64_t, bool);
-
-template <int NV, int Rows = NV == 1 ? kOneWide : kTwoWide>
-PYNET_INLINE BandFunction band_for(int64_t rows) {
-    if constexpr (Rows > 1) {
-        if (rows < Rows) return band_for<NV, Rows - 1>(rows);
-    }
-    return tile_band<Rows, NV>;
-}
 
 struct Plan {
     int64_t run;  // inputs of one kh: KW * C
@@ -104,11 +53,18 @@ Plan plan_of(const Conv2dShape& s) {
     return p;
 }
 
+// Tiles of about equal height that the inputs of one kh are cut into.
+PYNET_INLINE int64_t tiles_of_run(const Plan& p, int vectors) {
+    return ceil_div(p.run, vectors == 1 ? kOneWide : kTwoWide);
+}
+
 void sum_band(const Conv2dShape& s, const Plan& p, int64_t rows, const float* strip, const float* dout,
-              float* gradients, float* partial, bool accumulate) {
+              float* gradients, float* partial, bool accumulate, Ahead* ahead) {
     const int64_t OW = s.OW(), K = s.KH * p.run;
     for (int64_t f = 0; f < s.F; f += kPanel) {
-        const int64_t columns = minimum(kPanel, s.F - f), width = panel_vectors(columns) * kLanes;
+        const int64_t columns = minimum(kPanel, s.F - f);
+        const int vectors = panel_vectors(columns);
+        const int64_t width = vectors * kLanes, tiles = tiles_of_run(p, vectors);
         const float* b = dout + f;
         int64_t ldb = s.F;
         if (p.packs) {
@@ -116,15 +72,12 @@ void sum_band(const Conv2dShape& s, const Plan& p, int64_t rows, const float* st
             b = gradients;
             ldb = width;
         }
-        const Band band{rows, OW, s.stride_h * p.source.row, s.stride_w * s.C, OW * ldb, ldb};
-        const int64_t most = width == kPanel ? kTwoWide : kOneWide;
-        const int64_t tiles = ceil_div(p.run, most);  // of about equal height
+        const PixelWalk walk{1, rows, OW, 0, s.stride_h * p.source.row, s.stride_w * s.C, 0, OW * ldb, ldb, ahead};
         for (int64_t kh = 0; kh < s.KH; ++kh)
             for (int64_t t = 0; t < tiles; ++t) {
                 const int64_t i = p.run * t / tiles, height = p.run * (t + 1) / tiles - i;
-                const BandFunction tile = width == kPanel ? band_for<2>(height) : band_for<1>(height);
-                tile(band, strip + kh * s.dilation_h * p.source.row + i, b, partial + f * K + (kh * p.run + i) * width,
-                     width, accumulate);
+                pixels_for<>(height, vectors)(walk, strip + kh * s.dilation_h * p.source.row + i, b,
+                                              partial + f * K + (kh * p.run + i) * width, width, accumulate);
             }
     }
 }
@@ -142,6 +95,7 @@ void strip_weight(const Context& context, const Conv2d& c) {
     float* partials = reinterpret_cast<float*>(context.workspace);
     float *biases = partials + p.parts * p.partial, *threads = partials + p.sums;
     const int64_t OH = s.OH(), OW = s.OW(), all = s.N * OH;
+    const bool large = s.N * (s.H * s.W * s.C + OH * OW * s.F) * 4 > kPrefetchFrom;
     parallel_for(context, p.parts, [&](int64_t part, int thread) {
         float* strip = threads + thread * (p.strip + p.gradients);
         const int64_t first = all * part / p.parts, last = all * (part + 1) / p.parts;
@@ -150,9 +104,15 @@ void strip_weight(const Context& context, const Conv2d& c) {
             write_strip(p.source, c.x + n * s.H * s.W * s.C, oh * s.stride_h - s.pad_h,
                         (rows - 1) * s.stride_h + (s.KH - 1) * s.dilation_h + 1, strip);
             const float* dout = c.out + at * OW * s.F;
-            if (c.dbias) sum_block(rows * OW, s.F, dout, biases + part * p.bias, at > first);
-            sum_band(s, p, rows, strip, dout, strip + p.strip, partials + part * p.partial, at > first);
+            const bool more = at > first;
+            if (c.dbias) sum_block(rows * OW, s.F, dout, biases + part * p.bias, more);
             at += rows;
+            const int64_t some = large && at < last ? p.band * OW : 0;
+            Ahead next(
+                {c.x + (at / OH * s.H + at % OH * s.stride_h) * s.W * s.C, some * s.stride_h * s.stride_w * s.C, false},
+                {c.out + at * OW * s.F, some * s.F, false},
+                ceil_div(s.F, kPanel) * s.KH * tiles_of_run(p, panel_vectors(s.F)) * rows);
+            sum_band(s, p, rows, strip, dout, strip + p.strip, partials + part * p.partial, more, &next);
         }
     });
     reduce_weight_partials(context, s, partials, p.parts, c.weight);
