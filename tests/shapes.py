@@ -75,7 +75,7 @@ CONV_CASES = [
     # and pixels that are copied for the weight gradient
     ConvCase(2, 256, 9, 7, 256, 3, 3, padding=(1, 1), groups=256),
     ConvCase(3, 512, 5, 8, 512, 3, 3, (2, 2), (4, 4), groups=512),
-    ConvCase(16, 256, 10, 16, 256, 3, 3, padding=(1, 1), groups=256),  # several pieces of an image, the last short
+    ConvCase(16, 256, 10, 16, 256, 3, 3, padding=(1, 1), groups=256),  # pieces of an image, the last short
     ConvCase(32, 256, 2, 16, 256, 3, 3, padding=(6, 1), groups=256),  # pieces beyond the edges
     ConvCase(2, 256, 13, 20, 256, 3, 2, (1, 2), (2, 1), (2, 1), groups=256),
     # Groups of few channels, spread over the lanes, and wider ones
