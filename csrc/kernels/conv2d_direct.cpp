@@ -7,10 +7,9 @@
 //   backward_data  source = dout, destination = dx,  row h = phase + i * stride, source row = i + (phase + pad - kh *
 //   dilation) / stride
 // A tile is kTileRows consecutive pixels of a phase's flattened grid, with a table of source pointers a tap; taps
-// outside the map point at zeros, taps outside for the whole tile are left out. On small maps, given a tile's
-// worth of images, neighbouring pixels of the grid are the same position of neighbouring images: only tiles that span
-// two positions still meet such taps. All groups share
-// a table: their channels lie side by side.
+// outside the map point at zeros, taps outside for the whole tile are left out. On small maps, given a tile's worth of
+// images, neighbouring pixels of the grid are the same position of neighbouring images: only tiles that span two
+// positions still meet such taps. All groups share a table: their channels lie side by side.
 //
 // Layout: (N, H, W, C), weights (KH, KW, Cg, F). Threads: chunks by shape alone. Aliasing: none allowed.
 #include "conv2d_direct.h"

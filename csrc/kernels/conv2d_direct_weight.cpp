@@ -155,7 +155,7 @@ void pack_dout(const float* dout, int64_t F, int64_t pixels, int64_t columns, in
 // Rows of the tiles that `channels` are cut into. Of one vector a low tile would wait for its sums: rather tiles of
 // equal height.
 PYNET_INLINE int64_t tile_height(int64_t channels, int vectors) {
-    return vectors == 1 ? ceil_div(channels, ceil_div(channels, tallest_tile(1))) : kTileRows;
+    return vectors == 1 ? ceil_div(channels, ceil_div(channels, kOneWide)) : kTileRows;
 }
 
 // What one unit adds to the tiles of panels [panel0, panel1): all taps, channels [c0, c1) of a group.

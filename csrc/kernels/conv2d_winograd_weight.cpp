@@ -6,9 +6,12 @@
 // Two forms. Many tiles and weights that are not large: the tiles are cut into parts, and a chunk takes a part through
 // all steps, a few dozen tiles at a time with V, D and dU in a thread's own L2, and leaves a partial dw. Else (shared):
 // some 2 MiB of V and D are transformed first, 64 tiles or more, then a chunk owns a block of dw (some input channels,
-// some outputs) and has all positions of its dU in L2. Position (1, 1) of D is the sum of a tile's pixels: the bias
-// gradient is its sum over the tiles. Layout: x and dout (N, H, W, C), dw (3, 3, C, F). Threads: chunks by shape alone,
-// partial sums added in order. Aliasing: none allowed.
+// some outputs) and has all positions of its dU in L2.
+//
+// Position (1, 1) of D is the sum of a tile's pixels: the bias gradient is its sum over the tiles.
+//
+// Layout: x and dout (N, H, W, C), dw (3, 3, C, F). Threads: chunks by shape alone, partial sums added in order.
+// Aliasing: none allowed.
 #include "kernels.h"
 #include "parallel.h"
 #include "reduce.h"
