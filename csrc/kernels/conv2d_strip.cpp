@@ -190,32 +190,44 @@ void pack_weights(const Context& context, const Conv2d& c, const View& v, const 
         }
 }
 
+// The kernel rows [first, end) of which some input lies inside the map: the others would multiply zeros.
+struct TapRows {
+    int64_t first, end;
+};
+
 // What the tiles of a panel have in common.
 struct Walk {
-    int64_t tap_rows, run, row;  // run: inputs of a kernel row; row: floats of a row of the strip
+    const TapRows* taps;  // of each row of pixels,
+    int64_t columns;      // which are so long
+    int64_t run, row;     // run: inputs of a kernel row; row: floats of a row of the strip
     const float* weights;
     const float* bias;
-    int64_t columns;
+    int64_t outputs;
     Activation activation;
     float alpha;
 };
 
 // Rows pixels of a panel NV vectors wide.
 template <int Rows, int NV>
-PYNET_NOINLINE void tile_strip(const Walk& walk, const float* const* source, float* const* destination, int64_t first,
-                               Ahead* ahead) {
+PYNET_NOINLINE void tile_strip(const Walk& walk, TapRows taps, const float* const* source, float* const* destination,
+                               int64_t first, Ahead* ahead) {
     vfloat sum[Rows][NV];
     PYNET_UNROLL
     for (int i = 0; i < Rows; ++i) {
         PYNET_UNROLL
         for (int j = 0; j < NV; ++j) sum[i][j] = vfloat{};
     }
+    const int64_t run = walk.run;
     const float* b = walk.weights;
     const float* pixel[Rows];
     PYNET_UNROLL
     for (int i = 0; i < Rows; ++i) pixel[i] = source[i];
-    const int64_t run = walk.run;
-    for (int64_t t = 0; t < walk.tap_rows; ++t) {
+    if (__builtin_expect(taps.first > 0, 0)) {
+        b += taps.first * run * NV * kLanes;
+        PYNET_UNROLL
+        for (int i = 0; i < Rows; ++i) pixel[i] += taps.first * walk.row;
+    }
+    for (int64_t t = taps.first; t < taps.end; ++t) {
         ahead->share();
         for (int64_t k = 0; k < run; ++k) {
             vfloat v[NV];
@@ -239,10 +251,10 @@ PYNET_NOINLINE void tile_strip(const Walk& walk, const float* const* source, flo
         for (int i = 0; i < Rows; ++i) sum[i][j] += add;
     }
     activate(sum, walk.activation, walk.alpha);
-    store_rows(sum, walk.columns - (NV - 1) * kLanes, [&](int i) { return destination[i] + first; });
+    store_rows(sum, walk.outputs - (NV - 1) * kLanes, [&](int i) { return destination[i] + first; });
 }
 
-typedef void (*TileFunction)(const Walk&, const float* const*, float* const*, int64_t, Ahead*);
+typedef void (*TileFunction)(const Walk&, TapRows, const float* const*, float* const*, int64_t, Ahead*);
 
 template <int NV, int Rows = kPixels<NV>>
 PYNET_INLINE TileFunction tile_of(int64_t rows) {
@@ -256,17 +268,27 @@ PYNET_INLINE TileFunction tile_of(int64_t rows) {
 template <int NV>
 void run_panel(const Walk& walk, int64_t pixels, const float* const* source, float* const* destination, int64_t first,
                Ahead* ahead) {
-    const int64_t tiles = ceil_div(pixels, kPixels<NV>);
-    for (int64_t t = 0; t < tiles; ++t) {
-        const int64_t q = pixels * t / tiles, rows = pixels * (t + 1) / tiles - q;
-        tile_of<NV>(rows)(walk, source + q, destination + q, first, ahead);
+    if (pixels == 0) return;
+    const int64_t tiles = ceil_div(pixels, kPixels<NV>), least = pixels / tiles, taller = pixels % tiles;
+    const TileFunction tall = tile_of<NV>(least + 1), low = tile_of<NV>(least);
+    const TapRows* row = walk.taps;
+    int64_t row_end = walk.columns;
+    for (int64_t t = 0, q = 0, end; t < tiles; ++t, q = end) {
+        end = q + least + (t < taller ? 1 : 0);
+        for (; row_end <= q; row_end += walk.columns) ++row;
+        TapRows taps = *row;
+        for (; row_end < end; row_end += walk.columns) {
+            ++row;
+            taps = {minimum(taps.first, row->first), maximum(taps.end, row->end)};
+        }
+        (t < taller ? tall : low)(walk, taps, source + q, destination + q, first, ahead);
     }
 }
 
 int64_t places_of(const View& v, const Plan& p) { return ceil_div(v.N, p.images) * p.bands; }
 
 struct Layout {  // bytes
-    int64_t weights, bias, threads, strip, table, each, total;
+    int64_t weights, bias, threads, strip, table, taps, each, total;
 };
 
 Layout layout_of(const View& v, const Plan& p, int threads) {
@@ -276,14 +298,16 @@ Layout layout_of(const View& v, const Plan& p, int threads) {
     l.threads = l.bias + round_up(v.groups * p.width() * 4, 64);
     l.strip = 0;
     l.table = round_up(p.strip_floats * 4, 64);
-    l.each = l.table + round_up(p.pixels * 2 * static_cast<int64_t>(sizeof(void*)), 64) + 64;
+    l.taps = l.table + round_up(p.pixels * 2 * static_cast<int64_t>(sizeof(void*)), 64);
+    l.each = l.taps + round_up(p.images * p.rows * static_cast<int64_t>(sizeof(TapRows)), 64) + 64;
     l.total = l.threads + l.each * threads;
     return l;
 }
 
-// The pixels of a phase in a chunk: where each starts in the strip and where it goes, both for the first group.
+// The pixels of a phase in a chunk: where each starts in the strip and where it goes, both for the first group, and the
+// kernel rows of each row of them.
 int64_t fill_table(const View& v, const Plan& p, const Axis& down, const Axis& across, int64_t n0, int64_t images,
-                   int64_t i0, const float* strip, const float** source, float** destination) {
+                   int64_t i0, const float* strip, const float** source, float** destination, TapRows* taps) {
     const int64_t i1 = minimum(down.count, i0 + p.rows), image = p.strip_rows * p.strip.row;
     int64_t count = 0;
     for (int64_t n = 0; n < images; ++n)
@@ -291,6 +315,9 @@ int64_t fill_table(const View& v, const Plan& p, const Axis& down, const Axis& a
             const float* from = strip + n * image + ((i - i0) * v.step_h + down.low - p.reach_h.low) * p.strip.row +
                                 (across.low - p.reach_w.low) * v.Sg;
             float* to = v.destination + (((n0 + n) * v.DH + down.first + i * down.step) * v.DW + across.first) * v.DC;
+            const int64_t y = i * v.step_h + down.low, all = across.taps ? down.taps : 0,
+                          above = minimum(all, maximum(0, -y));
+            *taps++ = {above, maximum(above, minimum(all, v.SH - y))};
             for (int64_t j = 0; j < across.count; ++j, ++count) {
                 source[count] = from + j * v.step_w * v.Sg;
                 destination[count] = to + j * across.step * v.DC;
@@ -323,6 +350,7 @@ void run_gather(const Context& context, const Conv2d& c) {
         float* strip = reinterpret_cast<float*>(memory + l.strip);
         const float** source = reinterpret_cast<const float**>(memory + l.table);
         float** destination = reinterpret_cast<float**>(memory + l.table) + p.pixels;
+        TapRows* taps = reinterpret_cast<TapRows*>(memory + l.taps);
         const int64_t first = block * p.chunk_panels, last = minimum(v.groups * p.panels, first + p.chunk_panels);
         // What the next chunk reads and writes, fetched while this one computes.
         const int64_t some = large && p.panel_blocks == 1 ? 1 : 0, y1 = (i0 + p.rows) * v.step_h + p.reach_h.high;
@@ -343,18 +371,14 @@ void run_gather(const Context& context, const Conv2d& c) {
                 for (int64_t phase_w = 0; phase_w < v.phases_w; ++phase_w) {
                     const Axis down = v.down(phase_h), across = v.across(phase_w);
                     const int64_t size = down.taps * across.taps * v.Sg;
-                    const int64_t pixels = fill_table(v, p, down, across, n0, images, i0, strip, source, destination);
+                    const int64_t pixels =
+                        fill_table(v, p, down, across, n0, images, i0, strip, source, destination, taps);
                     for (int64_t at = index; at < end; ++at) {
                         const Panel panel = panel_at(v, p, at);
                         const int64_t place = group * p.width() + panel.first;
-                        const Walk walk{across.taps ? down.taps : 0,
-                                        across.taps * v.Sg,
-                                        p.strip.row,
-                                        weights + place * size,
-                                        bias + place,
-                                        panel.columns,
-                                        activation,
-                                        c.alpha};
+                        const Walk walk{
+                            taps,         across.count,  across.taps * v.Sg, p.strip.row, weights + place * size,
+                            bias + place, panel.columns, activation,         c.alpha};
                         const int64_t to = group * v.Dg + panel.first;
                         (panel.vectors == 1   ? run_panel<1>
                          : panel.vectors == 2 ? run_panel<2>
