@@ -121,6 +121,12 @@ GEMM_CASES = [  # M, N, K
     (20, 1030, 300),  # more: each chunk packs its panels of B
     (20, 40, 512),  # rows of A a power of two apart
     (40, 200, 50),  # columns of A are packed where they are contiguous
+    (131, 12, 70),  # panels of three vectors of 4, 8 or 16: read in place or packed,
+    (130, 20, 70),
+    (130, 24, 70),
+    (50, 80, 33),
+    (5, 48, 40),
+    (61, 204, 40),  # and after others, with packed columns of A
     (128, 10, 130),  # one panel, which each chunk of rows packs
     (1, 300, 1000),  # a few rows or columns: dot products where both lie along K
     (2, 300, 77),

@@ -250,7 +250,7 @@ void add_gathered(const Conv2d& c, const Plan& p, const Unit& unit, int64_t grou
             const int64_t last = minimum(c1, first + kGathered), whole = (last - first) / kTileRows;
             gather_x(c, unit, m, group * Cg + first, group * Cg + last, slivers);
             for (int64_t panel = panel0; panel < panel1; ++panel) {
-                const int vectors = panel_vectors(s.Fg() - panel * kPanel);
+                const int vectors = panel_vectors(minimum(kPanel, s.Fg() - panel * kPanel));
                 const int64_t width = vectors * kLanes;
                 float* target = partial + panel * kPanel * s.KH * s.KW * Cg + (tap * Cg + first) * width;
                 Tiles tiles{whole,
@@ -304,7 +304,7 @@ void direct_weight(const Context& context, const Conv2d& given) {
             const Unit unit = unit_at(s, p, index), next = unit_at(s, p, index + 1);
             const int64_t some = ahead ? p.images * p.rows * OW : 0, tiles = (panel1 - panel0) * s.KH * s.KW,
                           rows = s.KH * s.KW == 1 ? 1 : p.images * p.rows,  // without gaps: see join()
-                height = tile_height(c1 - c0, panel_vectors(s.Fg())),
+                height = tile_height(c1 - c0, panel_vectors(minimum(kPanel, s.Fg()))),
                           calls = tiles * (p.gathers ? ceil_div(c1 - c0, kGathered) : ceil_div(c1 - c0, height) * rows);
             Ahead units(
                 {c.x + (next.n * s.H + next.h0 * s.stride_h) * s.W * s.C, some * s.stride_h * s.stride_w * s.C, false},

@@ -251,7 +251,8 @@ void run_backward_weight(const Context& context, const Conv2d& c, const Plan& p)
             const int64_t q1 = minimum(last, q0 + p.pixels);
             write_columns(s, c.x, q0, q1, group, p.K, columns);
             for (int64_t f = 0; f < s.Fg(); f += kPanel) {
-                const int64_t width = panel_vectors(s.Fg() - f) * kLanes, have = minimum(width, s.Fg() - f);
+                const int64_t width = panel_vectors(minimum(kPanel, s.Fg() - f)) * kLanes,
+                              have = minimum(width, s.Fg() - f);
                 const float* dout = c.out + q0 * s.F + group * s.Fg() + f;
                 int64_t ldb = s.F;
                 if (have != width) {

@@ -26,7 +26,6 @@ namespace {
 constexpr int64_t kStripBytes = 128 * 1024;  // of the strips of a chunk: part of L2
 constexpr int64_t kMostPixels = 512;         // of a phase in a chunk
 constexpr int64_t kWantedChunks = 32;
-constexpr int kWidest = 3;  // vectors of a tile
 
 // Pixels of a tile NV vectors wide: what the registers hold beside a row of weights.
 template <int NV>

@@ -111,7 +111,7 @@ void strip_weight(const Context& context, const Conv2d& c) {
             Ahead next(
                 {c.x + (at / OH * s.H + at % OH * s.stride_h) * s.W * s.C, some * s.stride_h * s.stride_w * s.C, false},
                 {c.out + at * OW * s.F, some * s.F, false},
-                ceil_div(s.F, kPanel) * s.KH * tiles_of_run(p, panel_vectors(s.F)) * rows);
+                ceil_div(s.F, kPanel) * s.KH * tiles_of_run(p, panel_vectors(minimum(kPanel, s.F))) * rows);
             sum_band(s, p, rows, strip, dout, strip + p.strip, partials + part * p.partial, more, &next);
         }
     });

@@ -88,7 +88,7 @@ void transform_all_weights(const Context& context, const Conv2d& c, float* u) {
     const int64_t blocks = ceil_div(K, kWeightRows);
     parallel_for(context, ceil_div(columns, kPanel) * blocks, [&](int64_t chunk, int) {
         const int64_t panel = chunk / blocks, k0 = chunk % blocks * kWeightRows;
-        const int64_t width = panel_vectors(columns - panel * kPanel) * kLanes;
+        const int64_t width = panel_vectors(minimum(kPanel, columns - panel * kPanel)) * kLanes;
         transform_weights<m>(c, panel, k0, minimum(kWeightRows, K - k0), u + panel * panel_size(X, K) + k0 * width,
                              K * width + kGap);
     });
@@ -176,7 +176,7 @@ void run_fused(const Context& context, const Conv2d& c) {
                 next_tiles<m>(t, (chunk + 1) / p.groups * p.chunk, p.chunk, true, X * shares_of(count, columns));
             for (int64_t xi = 0; xi < X; ++xi) {
                 for (int64_t q = panel; q < last; ++q) {
-                    const int vectors = panel_vectors(t.DC - q * kPanel);
+                    const int vectors = panel_vectors(minimum(kPanel, t.DC - q * kPanel));
                     const float* weights = u + q * panel_size(X, t.SC) + xi * (t.SC * vectors * kLanes + kGap);
                     multiply_panel(count, t.SC, vectors, v + xi * p.v_stride, p.v_row, weights,
                                    products + xi * p.p_stride + (q - panel) * kPanel, p.p_row, false,

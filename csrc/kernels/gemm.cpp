@@ -1,14 +1,14 @@
 // General matrix product C = A B with bias and activation, A and B in any two strides (so all four
 // transpositions), C by rows.
 //
-// Structure (Goto & van de Geijn 2008, BLIS): C is cut into tiles of rows, as equal as can be, and panels of kPanel
-// columns; a chunk is a block of both and runs K in blocks of about kBlockK. Panels of B are packed: by the chunk that
-// uses them, ahead of all chunks where several do, or long before by gemm_pack; they are read where they lie when few
-// rows use them or they are nearly all of B. Rows of A are read where they lie; where its columns are contiguous and
-// are used often, or neither are, all of A is packed ahead. A product with few tiles and long K (weight gradients) is
-// also split along K into partial results, added in order. Products with a vector are dot products (gemm_dot.cpp).
-// Threads: chunks, split and order of sums depend on the shape alone. Aliasing: C must not overlap A or B.
-// Workspace: gemm_workspace() bytes.
+// Structure (Goto & van de Geijn 2008, BLIS): C is cut into tiles of rows, as equal as can be, and panels of columns; a
+// chunk is a block of both and runs K in blocks of about kBlockK. Panels of B are packed: by the chunk that uses them,
+// ahead of all chunks where several do, or long before by gemm_pack; they are read where they lie when few rows use
+// them or they are nearly all of B. Rows of A are read where they lie; where its columns are contiguous and are used
+// often, or neither are, all of A is packed ahead. A product with few tiles and long K (weight gradients) is also split
+// along K into partial results, added in order. Products with a vector are dot products (gemm_dot.cpp). Threads:
+// chunks, split and order of sums depend on the shape alone. Aliasing: C must not overlap A or B. Workspace:
+// gemm_workspace() bytes.
 #include "gemm.h"
 
 #include "kernels.h"
@@ -54,10 +54,10 @@ Plan plan_of(const Gemm& g) {
     p.all_tiles = maximum(1, ceil_div(g.M, kTileRows));
     p.least_rows = g.M / p.all_tiles;
     p.taller_tiles = g.M % p.all_tiles;
-    p.all_panels = maximum(1, ceil_div(g.N, kPanel));
+    p.all_panels = maximum(1, panels_of(g.N));
     // Rows of B some cache lines apart would evict each other while a panel waits for the next rows of A.
     const bool read_in_place = !g.packed_b && g.b_col == 1 && (g.M <= kTileRows || g.b_row <= 2 * kPanel);
-    p.packed_from = read_in_place ? g.N / kPanel : 0;
+    p.packed_from = read_in_place ? p.all_panels - (g.N % kLanes ? 1 : 0) : 0;
     // Where its columns are contiguous, all of A lies so: packed where many columns of C use it.
     const bool scattered = g.a_row == 1 && g.N >= kOften && g.K >= 32 && g.M > kTileRows;
     p.pack_a = scattered || (g.a_row != 1 && g.a_col != 1);
@@ -121,9 +121,10 @@ Layout layout_of(const Gemm& g, const Plan& p, int threads) {
     Layout l;
     l.packed_a = 0;
     l.packed_b = p.pack_a ? round_up(p.all_tiles * kTileRows * g.K, 16) : 0;
-    l.partials = l.packed_b + (p.packs_ahead ? round_up((p.all_panels - p.packed_from) * kPanel * g.K, 16) : 0);
+    l.partials =
+        l.packed_b + (p.packs_ahead ? round_up((packed_panels_width(g.N) - p.packed_from * kPanel) * g.K, 16) : 0);
     l.per_thread = l.partials + (p.splits > 1 ? round_up(p.splits * partial_floats(g), 16) : 0);
-    l.rows = p.packs_ahead || g.packed_b ? 0 : kPanel * p.block_k;
+    l.rows = p.packs_ahead || g.packed_b ? 0 : kWidest * kLanes * p.block_k;
     l.thread_floats = l.rows + (p.streams ? p.tiles * kTileRows * g.N : 0);
     l.total = l.per_thread + l.thread_floats * threads;
     return l;
@@ -224,15 +225,15 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
                 {chunk.c + after * chunk.ldc, chunk.past || chunk.buffered ? 0 : rows_ahead * chunk.ldc, true}, shares);
     for (int64_t kb = chunk.k0; kb < chunk.k1; kb += p.block_k) {
         const int64_t kc = minimum(p.block_k, chunk.k1 - kb);
-        for (int64_t n = chunk.n0; n < chunk.n1; n += kPanel) {
-            const int64_t columns = minimum(kPanel, g.N - n);
+        for (int64_t n = chunk.n0, columns; n < chunk.n1; n += columns) {
+            columns = panel_columns(g.N - n);
             const int vectors = panel_vectors(columns);
             const int64_t width = vectors * kLanes;
             const float* b = g.b + n * g.b_col + kb * g.b_row;
             int64_t ldb = g.b_row;
             NextRows next_b{nullptr, g.b_row, 0, 0};
             if (n / kPanel >= p.packed_from) {
-                const bool last = n + kPanel >= chunk.n1;
+                const bool last = n + columns >= chunk.n1;
                 if (!packed_b) {
                     pack_columns(b, g.b_row, g.b_col, kc, columns, width, panel);
                     if (g.b_col == 1) {
@@ -240,7 +241,7 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
                         next_b.left = last ? minimum(kc, chunk.k1 - kb - kc) : kc;
                     }
                 } else if (!last) {
-                    const int64_t next = n + kPanel, step = panel_vectors(g.N - next) * kLanes;
+                    const int64_t next = n + columns, step = panel_vectors(panel_columns(g.N - next)) * kLanes;
                     next_b = {packed_b + (next - p.packed_from * kPanel) * g.K + kb * step, step, kc, 0};
                 }
                 next_b.each = ceil_div(next_b.left, maximum(1, runs));
@@ -248,7 +249,9 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
                 ldb = width;
             }
             if (chunk.b_sums)
-                (vectors == 1 ? sum_columns<1> : sum_columns<2>)(kc, b, ldb, columns, chunk.b_sums + n, kb > chunk.k0);
+                (vectors == 1   ? sum_columns<1>
+                 : vectors == 2 ? sum_columns<2>
+                                : sum_columns<kWidest>)(kc, b, ldb, columns, chunk.b_sums + n, kb > chunk.k0);
             const Finish finish{g.bias ? g.bias + n : nullptr, g.activation, g.alpha};
             Tiles tiles{0, kc, nullptr, lda, 0, b, ldb, nullptr, chunk.ldc, columns - (vectors - 1) * kLanes};
             tiles.accumulate = kb > chunk.k0;
@@ -263,15 +266,27 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
                 tiles.a = packed_a ? packed_a + (t * g.K + kb) * kTileRows : g.a + m * g.a_row + kb * g.a_col;
                 tiles.c = chunk.c + m * chunk.ldc + n;
                 next_b.share();
-                const auto run = [&](int64_t height, int64_t number) {
+                const auto run = [&](int64_t height, int64_t number, int64_t step) {
+                    if (number == 0) return;
                     tiles.count = number;
-                    tiles.a_step = packed_a ? g.K * kTileRows : height * g.a_row;
+                    tiles.a_step = step;
                     (by_rows ? tiles_of<true> : tiles_of<false>)(height, vectors)(tiles);
                     tiles.a += number * tiles.a_step, tiles.c += number * height * chunk.ldc;
                 };
-                const int64_t pairs = vectors == 1 && !packed_a ? count / 2 : 0;  // see tallest_tile
-                run(2 * rows, pairs);
-                run(rows, count - 2 * pairs);
+                const int64_t tallest = tallest_tile(vectors), sliver = g.K * kTileRows;
+                const auto cut = [&](int64_t all, int64_t row) {  // in equal tiles again: panels differ in the tallest
+                    const int64_t number = ceil_div(all, tallest), least = all / number, higher = all % number;
+                    run(least + 1, higher, (least + 1) * row);
+                    run(least, number - higher, least * row);
+                };
+                if (!packed_a) {
+                    cut(count * rows, g.a_row);
+                } else if (rows <= tallest) {
+                    run(rows, count, sliver);
+                } else {
+                    const float* a = tiles.a;
+                    for (int64_t i = 0; i < count; ++i, tiles.a = a += sliver) cut(rows, 1);
+                }
             }
         }
     }
@@ -336,8 +351,8 @@ void pack_columns(const float* b, int64_t b_row, int64_t b_col, int64_t K, int64
 
 void gemm_packed(int64_t M, int64_t N, int64_t K, const float* a, int64_t lda, const float* packed_b, float* c,
                  int64_t ldc, const float* bias, Activation activation, float alpha) {
-    for (int64_t n = 0; n < N; n += kPanel) {
-        const int64_t columns = minimum(kPanel, N - n);
+    for (int64_t n = 0, columns; n < N; n += columns) {
+        columns = panel_columns(N - n);
         const int vectors = panel_vectors(columns);
         const Finish finish{bias ? bias + n : nullptr, activation, alpha};
         Tiles tiles{0, K, a, lda, 0, packed_b + n * K, vectors * kLanes, c + n, ldc};
@@ -361,8 +376,8 @@ int64_t gemm_parts(const Gemm& g) {
 size_t gemm_packed_bytes(const Gemm& g) { return static_cast<size_t>(g.K * packed_panels_width(g.N)) * sizeof(float); }
 
 void gemm_pack(const Context& context, const Gemm& g, float* packed) {
-    parallel_for(context, ceil_div(g.N, kPanel), [&](int64_t panel, int) {
-        const int64_t n = panel * kPanel, columns = minimum(kPanel, g.N - n);
+    parallel_for(context, panels_of(g.N), [&](int64_t panel, int) {
+        const int64_t n = panel * kPanel, columns = panel_columns(g.N - n);
         pack_columns(g.b + n * g.b_col, g.b_row, g.b_col, g.K, columns, panel_vectors(columns) * kLanes,
                      packed + n * g.K);
     });
@@ -391,7 +406,7 @@ void gemm(const Context& context, const Gemm& g) {
                   ahead_b = p.packs_ahead ? p.all_panels - p.packed_from : 0;
     parallel_for(context, ahead_a + ahead_b, [&](int64_t chunk, int) {
         if (chunk < ahead_a) return pack_tiles(g, p, chunk * kPackedAtOnce, a_ahead);
-        const int64_t n = (p.packed_from + chunk - ahead_a) * kPanel, columns = minimum(kPanel, g.N - n);
+        const int64_t n = (p.packed_from + chunk - ahead_a) * kPanel, columns = panel_columns(g.N - n);
         pack_columns(g.b + n * g.b_col, g.b_row, g.b_col, g.K, columns, panel_vectors(columns) * kLanes,
                      b_ahead + (chunk - ahead_a) * kPanel * g.K);
     });
@@ -407,7 +422,8 @@ void gemm(const Context& context, const Gemm& g) {
     const bool buffered = p.streams && !past && c_bytes(g) >= 2 * kStreamFrom;
     parallel_for(context, p.row_blocks * p.panel_blocks * p.splits, [&](int64_t chunk, int thread) {
         const int64_t split = chunk % p.splits, block = chunk / p.splits;
-        const int64_t t0 = block / p.panel_blocks * p.tiles, n0 = block % p.panel_blocks * p.panels * kPanel;
+        const int64_t t0 = block / p.panel_blocks * p.tiles, from = block % p.panel_blocks * p.panels,
+                      n0 = from * kPanel, n1 = from + p.panels < p.all_panels ? n0 + p.panels * kPanel : g.N;
         const int64_t t1 = g.M == 0 ? 0 : minimum(p.all_tiles, t0 + p.tiles);  // without M the sums of B are asked for
         const int64_t m0 = first_row(p, t0), rows = first_row(p, t1) - m0;
         float* scratch = workspace + l.per_thread + thread * l.thread_floats;
@@ -416,7 +432,7 @@ void gemm(const Context& context, const Gemm& g) {
         Chunk part{t0,
                    t1,
                    n0,
-                   minimum(g.N, n0 + p.panels * kPanel),
+                   n1,
                    split * p.split_k,
                    minimum(g.K, (split + 1) * p.split_k),
                    split_c,

@@ -10,10 +10,10 @@ namespace PYNET_LEVEL {
 // lies at b[k * b_row + j * b_col]; width is a multiple of kLanes.
 void pack_columns(const float* b, int64_t b_row, int64_t b_col, int64_t K, int64_t columns, int64_t width, float* dst);
 
-// All panels of B (K, N): panel p starts at p * kPanel * K. K * packed_panels_width(N) floats.
+// All panels of B (K, N), see panels_of: panel p starts at p * kPanel * K. K * packed_panels_width(N) floats.
 PYNET_INLINE void pack_panels(const float* b, int64_t b_row, int64_t b_col, int64_t K, int64_t N, float* dst) {
-    for (int64_t n = 0; n < N; n += kPanel) {
-        const int64_t columns = minimum(kPanel, N - n);
+    for (int64_t n = 0, columns; n < N; n += columns) {
+        columns = panel_columns(N - n);
         pack_columns(b + n * b_col, b_row, b_col, K, columns, panel_vectors(columns) * kLanes, dst + n * K);
     }
 }

@@ -19,6 +19,7 @@ constexpr int kTileRows = 4;  // 16 registers and no fused multiply-add: product
 constexpr int kTileRows = 8;
 #endif
 constexpr int kTileVectors = 2;
+constexpr int kWidest = 3;                         // vectors of a tile that has no other to leave one vector to
 constexpr int64_t kPanel = kTileVectors * kLanes;  // columns of one packed panel of B
 
 PYNET_INLINE vfloat activate(vfloat v, Activation activation, float alpha) {
@@ -187,16 +188,24 @@ PYNET_NOINLINE void run_tiles(const Tiles& tiles) {
 
 typedef void (*TilesFunction)(const Tiles& tiles);
 
-// How many rows the registers hold of a panel of `vectors`.
-PYNET_INLINE constexpr int64_t tallest_tile(int vectors) { return vectors == 1 ? 2 * kTileRows : kTileRows; }
+// How many rows the registers hold of a panel of `vectors`, beside those of B.
+PYNET_INLINE constexpr int64_t tallest_tile(int vectors) {
+    if (vectors == kWidest) return kLanes == 16 ? kTileRows : 2 * kTileRows / kWidest;
+    return vectors == 1 ? 2 * kTileRows : kTileRows;
+}
 
-// Tiles of `rows` rows (1 .. tallest_tile) and `vectors` (1 .. kTileVectors).
+// Tiles of `rows` rows (1 .. tallest_tile) and `vectors` (1 .. kWidest).
 template <bool kByRows, int Rows = 2 * kTileRows>
 PYNET_INLINE TilesFunction tiles_of(int64_t rows, int vectors) {
     if constexpr (Rows == 1) {
-        return vectors == 1 ? run_tiles<1, 1, kByRows> : run_tiles<1, 2, kByRows>;
+        return vectors == 1   ? run_tiles<1, 1, kByRows>
+               : vectors == 2 ? run_tiles<1, 2, kByRows>
+                              : run_tiles<1, kWidest, kByRows>;
     } else {
         if (rows < Rows) return tiles_of<kByRows, Rows - 1>(rows, vectors);
+        if constexpr (Rows <= tallest_tile(kWidest)) {
+            if (vectors == kWidest) return run_tiles<Rows, kWidest, kByRows>;
+        }
         if constexpr (Rows <= kTileRows) {
             if (vectors == 2) return run_tiles<Rows, 2, kByRows>;
         }
@@ -218,14 +227,13 @@ PYNET_INLINE void run_panel(int64_t rows, int vectors, Tiles tiles) {
     tiles_of<kByRows>(rows - whole, vectors)(tiles);
 }
 
-// How many vectors a panel with `columns` columns left is wide.
-PYNET_INLINE int panel_vectors(int64_t columns) { return columns > kLanes ? 2 : 1; }
+// Panels of N columns: all of two vectors but the last, which has one to three, so that none is one vector of several.
+PYNET_INLINE int64_t panels_of(int64_t N) { return N > 0 ? maximum(1, ceil_div(N, kLanes) / kTileVectors) : 0; }
+PYNET_INLINE int64_t panel_columns(int64_t left) { return left <= kWidest * kLanes ? left : kPanel; }  // of the first
+PYNET_INLINE int panel_vectors(int64_t columns) { return static_cast<int>(maximum(1, ceil_div(columns, kLanes))); }
 
-// The width of all panels of N columns together: whole panels, then one or two vectors.
-PYNET_INLINE int64_t packed_panels_width(int64_t N) {
-    const int64_t full = N / kPanel * kPanel, rest = N - full;
-    return full + (rest ? panel_vectors(rest) * kLanes : 0);
-}
+// The width of all panels of N columns together.
+PYNET_INLINE int64_t packed_panels_width(int64_t N) { return round_up(N, kLanes); }
 
 // rows x columns of C, in place: add the bias, apply ReLU or leaky ReLU (what the tiles fuse).
 PYNET_INLINE void finish_tile(float* c, int64_t ldc, int64_t rows, int64_t columns, const float* bias,

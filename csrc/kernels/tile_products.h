@@ -46,7 +46,8 @@ PYNET_INLINE void multiply_held(int64_t, const float*, const float*, float*, int
 // Shares of what is fetched ahead in a product of `rows` rows and `width` columns.
 PYNET_INLINE int64_t shares_of(int64_t rows, int64_t width) {
     int64_t shares = 0;
-    for (int64_t f = 0; f < width; f += kPanel) shares += ceil_div(rows, tallest_tile(panel_vectors(width - f)));
+    for (int64_t f = 0; f < width; f += kPanel)
+        shares += ceil_div(rows, tallest_tile(panel_vectors(minimum(kPanel, width - f))));
     return shares;
 }
 
@@ -64,7 +65,7 @@ PYNET_INLINE void multiply_panel(int64_t rows, int64_t K, int vectors, const flo
 PYNET_INLINE void multiply_transposed(int64_t M, int64_t width, int64_t K, const float* a, int64_t lda, const float* b,
                                       int64_t ldb, float* c, int64_t ldc, bool accumulate, Ahead* ahead = nullptr) {
     for (int64_t f = 0; f < width; f += kPanel)
-        run_panel<false>(M, panel_vectors(width - f),
+        run_panel<false>(M, panel_vectors(minimum(kPanel, width - f)),
                          {0, K, a, lda, 0, b + f, ldb, c + f, ldc, kLanes, accumulate, nullptr, ahead});
 }
 
