@@ -34,7 +34,7 @@ namespace {
 // U is packed as U[panel][xi][channel][width], with a gap after each position.
 PYNET_INLINE int64_t panel_size(int64_t X, int64_t K) { return X * (K * kPanel + kGap); }
 PYNET_INLINE int64_t weights_size(int64_t X, int64_t K, int64_t columns) {
-    return X * (K * packed_panels_width(columns) + ceil_div(columns, kPanel) * kGap);
+    return X * (K * packed_panels_width(columns) + panels_of(columns) * kGap);
 }
 
 constexpr int64_t kWeightRows = 32;  // channels whose weights are gathered at once
@@ -46,9 +46,9 @@ void transform_weights(const Conv2d& c, int64_t panel, int64_t k0, int64_t count
     constexpr int A = Winograd<m>::kIn;
     const int64_t C = c.shape.C, F = c.shape.F;
     const bool back = c.pass == ConvPass::backward_data;
-    const int64_t columns = minimum(kPanel, (back ? C : F) - panel * kPanel), width = panel_vectors(columns) * kLanes;
+    const int64_t columns = panel_columns((back ? C : F) - panel * kPanel), width = panel_vectors(columns) * kLanes;
     for (int64_t k = 0; k < count; k += kWeightRows) {
-        alignas(64) float g[9 * kWeightRows * kPanel];
+        alignas(64) float g[9 * kWeightRows * kWidest * kLanes];
         const int64_t channels = minimum(kWeightRows, count - k), size = channels * width;
         for (int64_t tap = 0; tap < 9; ++tap) {
             const float* w = c.weight + (back ? 8 - tap : tap) * C * F;
@@ -86,9 +86,9 @@ void transform_all_weights(const Context& context, const Conv2d& c, float* u) {
     const bool back = c.pass == ConvPass::backward_data;
     const int64_t K = back ? c.shape.F : c.shape.C, columns = back ? c.shape.C : c.shape.F;
     const int64_t blocks = ceil_div(K, kWeightRows);
-    parallel_for(context, ceil_div(columns, kPanel) * blocks, [&](int64_t chunk, int) {
+    parallel_for(context, panels_of(columns) * blocks, [&](int64_t chunk, int) {
         const int64_t panel = chunk / blocks, k0 = chunk % blocks * kWeightRows;
-        const int64_t width = panel_vectors(minimum(kPanel, columns - panel * kPanel)) * kLanes;
+        const int64_t width = panel_vectors(panel_columns(columns - panel * kPanel)) * kLanes;
         transform_weights<m>(c, panel, k0, minimum(kWeightRows, K - k0), u + panel * panel_size(X, K) + k0 * width,
                              K * width + kGap);
     });
@@ -139,9 +139,9 @@ Plan plan_of(const Conv2d& c, const Maps& t, int threads) {
     const int64_t least = round_up(16, kTileRows), most = round_up(32, kTileRows);
     p.chunk = maximum(least, minimum(most, (160 << 10) / (X * p.v_row * 4) / kTileRows * kTileRows));
     while (p.chunk > kTileRows && ceil_div(t.tiles, p.chunk) < kChunks) p.chunk -= kTileRows;
-    p.groups = minimum(ceil_div(t.DC, kPanel), ceil_div(kChunks, ceil_div(t.tiles, p.chunk)));
-    p.panels_at_once = minimum(2, ceil_div(ceil_div(t.DC, kPanel), p.groups));
-    p.p_row = minimum(packed_panels_width(t.DC), p.panels_at_once * kPanel);
+    p.groups = minimum(panels_of(t.DC), ceil_div(kChunks, ceil_div(t.tiles, p.chunk)));
+    p.panels_at_once = minimum(2, ceil_div(panels_of(t.DC), p.groups));
+    p.p_row = (p.panels_at_once - 1) * kPanel + widest_panel(t.DC);
     p.v_stride = p.chunk * p.v_row + kGap;
     p.p_stride = p.chunk * p.p_row + kGap;
     p.u_floats = c.packed ? 0 : round_up(weights_size(X, t.SC, t.DC), 16);
@@ -161,7 +161,7 @@ void run_fused(const Context& context, const Conv2d& c) {
     for (int64_t i = 0; i < p.v_row; ++i) zeros[i] = 0.0f;
     if (!c.packed) transform_all_weights<m>(context, c, own);
     const float* u = c.packed ? c.packed : own;
-    const int64_t panels = ceil_div(t.DC, kPanel), chunks = ceil_div(t.tiles, p.chunk) * p.groups;
+    const int64_t panels = panels_of(t.DC), chunks = ceil_div(t.tiles, p.chunk) * p.groups;
     parallel_for(context, chunks, [&](int64_t chunk, int thread) {
         float* v = scratch + thread * p.each;
         float* products = v + X * p.v_stride;
@@ -171,12 +171,12 @@ void run_fused(const Context& context, const Conv2d& c) {
                      [&](int64_t i, const Tile& at) { transform_input<m>(t, at, zeros, v + i * p.v_row, p.v_stride); });
         for (int64_t panel = panels * group / p.groups; panel < end; panel += p.panels_at_once) {
             const int64_t last = minimum(end, panel + p.panels_at_once);
-            const int64_t f = panel * kPanel, columns = minimum((last - panel) * kPanel, t.DC - f);
+            const int64_t f = panel * kPanel, columns = (last < panels ? last * kPanel : t.DC) - f;
             Ahead next =
                 next_tiles<m>(t, (chunk + 1) / p.groups * p.chunk, p.chunk, true, X * shares_of(count, columns));
             for (int64_t xi = 0; xi < X; ++xi) {
                 for (int64_t q = panel; q < last; ++q) {
-                    const int vectors = panel_vectors(minimum(kPanel, t.DC - q * kPanel));
+                    const int vectors = panel_vectors(panel_columns(t.DC - q * kPanel));
                     const float* weights = u + q * panel_size(X, t.SC) + xi * (t.SC * vectors * kLanes + kGap);
                     multiply_panel(count, t.SC, vectors, v + xi * p.v_stride, p.v_row, weights,
                                    products + xi * p.p_stride + (q - panel) * kPanel, p.p_row, false,
@@ -212,7 +212,7 @@ BlockedPlan blocked_plan(const Maps& t, int threads) {
     p.v_stride = minimum(kBlockTiles, t.tiles) * p.v_row + kGap;
     p.v_block = X * p.v_stride;
     p.v_floats = ceil_div(t.SC, kBlockChannels) * p.v_block;
-    p.u_stride = kBlockChannels * kPanel + kGap, p.p_stride = kChunkTiles * kPanel + kGap;
+    p.u_stride = kBlockChannels * widest_panel(t.DC) + kGap, p.p_stride = kChunkTiles * widest_panel(t.DC) + kGap;
     p.each = X * (p.u_stride + p.p_stride) + kGap;
     p.total = p.v_floats + round_up(t.SC, 16) + threads * p.each;
     return p;
@@ -227,7 +227,7 @@ void run_blocked(const Context& context, const Conv2d& c) {
     float* zeros = v + b.v_floats;
     float* scratch = zeros + round_up(t.SC, 16);
     for (int64_t i = 0; i < t.SC; ++i) zeros[i] = 0.0f;
-    const int64_t panels = ceil_div(t.DC, kPanel);
+    const int64_t panels = panels_of(t.DC);
     for (int64_t block = 0; block < t.tiles; block += kBlockTiles) {
         const int64_t tiles = minimum(kBlockTiles, t.tiles - block), chunks = ceil_div(tiles, kChunkTiles);
         parallel_for(context, tiles, [&](int64_t i, int) {
@@ -237,7 +237,7 @@ void run_blocked(const Context& context, const Conv2d& c) {
         parallel_for(context, panels * chunks, [&](int64_t chunk, int thread) {
             const int64_t panel = chunk / chunks, first = chunk % chunks * kChunkTiles,
                           count = minimum(kChunkTiles, tiles - first);
-            const int64_t columns = minimum(kPanel, t.DC - panel * kPanel);
+            const int64_t columns = panel_columns(t.DC - panel * kPanel);
             const int vectors = panel_vectors(columns);
             const int64_t width = vectors * kLanes;
             float* u = scratch + thread * b.each;

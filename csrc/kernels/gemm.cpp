@@ -124,7 +124,7 @@ Layout layout_of(const Gemm& g, const Plan& p, int threads) {
     l.partials =
         l.packed_b + (p.packs_ahead ? round_up((packed_panels_width(g.N) - p.packed_from * kPanel) * g.K, 16) : 0);
     l.per_thread = l.partials + (p.splits > 1 ? round_up(p.splits * partial_floats(g), 16) : 0);
-    l.rows = p.packs_ahead || g.packed_b ? 0 : kWidest * kLanes * p.block_k;
+    l.rows = p.packs_ahead || g.packed_b ? 0 : widest_panel(g.N) * p.block_k;
     l.thread_floats = l.rows + (p.streams ? p.tiles * kTileRows * g.N : 0);
     l.total = l.per_thread + l.thread_floats * threads;
     return l;
@@ -266,27 +266,19 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
                 tiles.a = packed_a ? packed_a + (t * g.K + kb) * kTileRows : g.a + m * g.a_row + kb * g.a_col;
                 tiles.c = chunk.c + m * chunk.ldc + n;
                 next_b.share();
-                const auto run = [&](int64_t height, int64_t number, int64_t step) {
-                    if (number == 0) return;
-                    tiles.count = number;
-                    tiles.a_step = step;
-                    (by_rows ? tiles_of<true> : tiles_of<false>)(height, vectors)(tiles);
-                    tiles.a += number * tiles.a_step, tiles.c += number * height * chunk.ldc;
-                };
-                const int64_t tallest = tallest_tile(vectors), sliver = g.K * kTileRows;
-                const auto cut = [&](int64_t all, int64_t row) {  // in equal tiles again: panels differ in the tallest
-                    const int64_t number = ceil_div(all, tallest), least = all / number, higher = all % number;
-                    run(least + 1, higher, (least + 1) * row);
-                    run(least, number - higher, least * row);
-                };
+                const auto function = by_rows ? run_panel<true> : run_panel<false>;
                 if (!packed_a) {
-                    cut(count * rows, g.a_row);
-                } else if (rows <= tallest) {
-                    run(rows, count, sliver);
-                } else {
-                    const float* a = tiles.a;
-                    for (int64_t i = 0; i < count; ++i, tiles.a = a += sliver) cut(rows, 1);
+                    function(count * rows, vectors, tiles);
+                    continue;
                 }
+                if (rows <= tallest_tile(vectors)) {
+                    tiles.count = count;
+                    tiles.a_step = g.K * kTileRows;
+                    tiles_of<false>(rows, vectors)(tiles);
+                    continue;
+                }
+                for (int64_t i = 0; i < count; ++i, tiles.a += g.K * kTileRows, tiles.c += rows * chunk.ldc)
+                    function(rows, vectors, tiles);
             }
         }
     }

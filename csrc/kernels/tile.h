@@ -213,18 +213,24 @@ PYNET_INLINE TilesFunction tiles_of(int64_t rows, int vectors) {
     }
 }
 
-// `rows` rows of a panel: the tallest tiles, then one of what is left. Count, step and place of `tiles` are filled in.
+// `rows` rows of a panel in tiles as equal as can be. Count, step and place of `tiles` are filled in.
 template <bool kByRows>
 PYNET_INLINE void run_panel(int64_t rows, int vectors, Tiles tiles) {
-    const int64_t tallest = tallest_tile(vectors), step = kByRows ? tiles.lda : 1, whole = rows / tallest * tallest;
-    tiles.count = rows / tallest;
-    tiles.a_step = tallest * step;
-    tiles_of<kByRows>(tallest, vectors)(tiles);
-    if (whole == rows) return;
-    tiles.count = 1;
-    tiles.a += whole * step;
-    tiles.c += whole * tiles.ldc;
-    tiles_of<kByRows>(rows - whole, vectors)(tiles);
+    const auto run = [&](int64_t height, int64_t count) {
+        tiles.count = count;
+        tiles.a_step = height * (kByRows ? tiles.lda : 1);
+        tiles_of<kByRows>(height, vectors)(tiles);
+        tiles.a += count * tiles.a_step;
+        tiles.c += count * height * tiles.ldc;
+    };
+    // Divisors that the compiler knows: a product may be as short as some divisions.
+    const int64_t number = vectors == 1   ? ceil_div(rows, tallest_tile(1))
+                           : vectors == 2 ? ceil_div(rows, tallest_tile(2))
+                                          : ceil_div(rows, tallest_tile(kWidest));
+    if (rows == number * tallest_tile(vectors)) return run(tallest_tile(vectors), number);
+    const int64_t least = rows / number, higher = rows - least * number;
+    if (higher > 0) run(least + 1, higher);
+    run(least, number - higher);
 }
 
 // Panels of N columns: all of two vectors but the last, which has one to three, so that none is one vector of several.
@@ -232,7 +238,11 @@ PYNET_INLINE int64_t panels_of(int64_t N) { return N > 0 ? maximum(1, ceil_div(N
 PYNET_INLINE int64_t panel_columns(int64_t left) { return left <= kWidest * kLanes ? left : kPanel; }  // of the first
 PYNET_INLINE int panel_vectors(int64_t columns) { return static_cast<int>(maximum(1, ceil_div(columns, kLanes))); }
 
-// The width of all panels of N columns together.
+// The width of the widest, and of all panels of N columns together.
+PYNET_INLINE int64_t widest_panel(int64_t N) {
+    const int vectors = panel_vectors(N);
+    return (vectors % 2 == 0 ? kTileVectors : vectors < kWidest ? vectors : kWidest) * kLanes;
+}
 PYNET_INLINE int64_t packed_panels_width(int64_t N) { return round_up(N, kLanes); }
 
 // rows x columns of C, in place: add the bias, apply ReLU or leaky ReLU (what the tiles fuse).

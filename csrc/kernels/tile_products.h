@@ -46,8 +46,10 @@ PYNET_INLINE void multiply_held(int64_t, const float*, const float*, float*, int
 // Shares of what is fetched ahead in a product of `rows` rows and `width` columns.
 PYNET_INLINE int64_t shares_of(int64_t rows, int64_t width) {
     int64_t shares = 0;
-    for (int64_t f = 0; f < width; f += kPanel)
-        shares += ceil_div(rows, tallest_tile(panel_vectors(minimum(kPanel, width - f))));
+    for (int64_t f = 0, columns; f < width; f += columns) {
+        columns = panel_columns(width - f);
+        shares += ceil_div(rows, tallest_tile(panel_vectors(columns)));
+    }
     return shares;
 }
 
@@ -64,9 +66,11 @@ PYNET_INLINE void multiply_panel(int64_t rows, int64_t K, int vectors, const flo
 // C (M, width) (+)= A^T B: sums over K tiles of a[tile * lda + row] * b[tile * ldb + column], columns in whole vectors.
 PYNET_INLINE void multiply_transposed(int64_t M, int64_t width, int64_t K, const float* a, int64_t lda, const float* b,
                                       int64_t ldb, float* c, int64_t ldc, bool accumulate, Ahead* ahead = nullptr) {
-    for (int64_t f = 0; f < width; f += kPanel)
-        run_panel<false>(M, panel_vectors(minimum(kPanel, width - f)),
+    for (int64_t f = 0, columns; f < width; f += columns) {
+        columns = panel_columns(width - f);
+        run_panel<false>(M, panel_vectors(columns),
                          {0, K, a, lda, 0, b + f, ldb, c + f, ldc, kLanes, accumulate, nullptr, ahead});
+    }
 }
 
 }  // namespace PYNET_LEVEL
