@@ -2,7 +2,8 @@
 // would be the way to them. In a strip the inputs of all taps of a kernel row follow each other,
 //   out[i, j] = sum over kernel rows t and k < taps * channels of strip[i * step + t][j * step * channels + k] *
 //   w[t][k]
-// so that the micro-kernel walks long runs, from a table of where each pixel starts.
+// so that the micro-kernel walks long runs, from a table of where each pixel starts. Kernel rows beyond the map's edges
+// are left out, where a tile has no other.
 //
 // Forward and backward-data are one routine. With stride s, backward-data splits the destination into s * s phases;
 // each is a convolution of its own with stride 1 over the same strip of dout, with every s-th tap in reverse order.
@@ -106,10 +107,9 @@ struct Plan {
     int64_t rows, bands, images;  // grid rows of a chunk, bands of an image; whole images of a chunk where bands is 1
     int64_t strip_rows;           // of one image in a chunk
     int64_t strip_floats;         // of a thread
-    int64_t vectors, panels;      // of one group; the last panel may be three vectors wide
+    int64_t panels, width;        // of one group; floats of all its panels
     int64_t chunk_panels, panel_blocks;
     int64_t pixels;  // of all phases of a chunk
-    int64_t width() const { return vectors * kLanes; }
 };
 
 Plan plan_of(const View& v) {
@@ -119,8 +119,8 @@ Plan plan_of(const View& v) {
     const int64_t grid_rows = ceil_div(v.DH, v.phases_h), grid_columns = ceil_div(v.DW, v.phases_w);
     const int64_t columns = (grid_columns - 1) * v.step_w + p.reach_w.high - p.reach_w.low + 1;
     p.strip = {v.SH, v.SW, v.SC, v.Sg, p.reach_w.low, columns * v.Sg};
-    p.vectors = ceil_div(v.Dg, kLanes);
-    p.panels = maximum(1, p.vectors / 2);
+    p.panels = panels_of(v.Dg);
+    p.width = packed_panels_width(v.Dg);
     auto strip_rows = [&](int64_t rows) { return (rows - 1) * v.step_h + p.reach_h.high - p.reach_h.low + 1; };
     const int64_t most = maximum(1, minimum(grid_rows, kMostPixels / grid_columns));
     // Equal bands, small enough for the caches and for all threads.
@@ -155,14 +155,12 @@ struct Panel {
 };
 
 PYNET_INLINE Panel panel_at(const View& v, const Plan& p, int64_t index) {
-    const int64_t group = index / p.panels, number = index % p.panels;
-    const bool last = number == p.panels - 1;
-    const int64_t vectors = last ? p.vectors - 2 * number : 2, first = number * kPanel;
-    return {group, first, minimum(vectors * kLanes, v.Dg - first), static_cast<int>(vectors)};
+    const int64_t first = index % p.panels * kPanel, columns = panel_columns(v.Dg - first);
+    return {index / p.panels, first, columns, panel_vectors(columns)};
 }
 
 // Floats of the packed weights of all phases and groups; a phase's start at phase_place.
-int64_t packed_floats(const View& v, const Plan& p) { return v.groups * v.KH * v.KW * v.Sg * p.width(); }
+int64_t packed_floats(const View& v, const Plan& p) { return v.groups * v.KH * v.KW * v.Sg * p.width; }
 
 // Phase by phase, group by group, panel by panel: [tap row][tap][Sg][vectors of the panel].
 void pack_weights(const Context& context, const Conv2d& c, const View& v, const Plan& p, float* packed) {
@@ -174,7 +172,7 @@ void pack_weights(const Context& context, const Conv2d& c, const View& v, const 
             parallel_for(context, v.groups * p.panels, [&](int64_t index, int) {
                 const Panel panel = panel_at(v, p, index);
                 const int64_t width = panel.vectors * kLanes;
-                float* to = packed + (panel.group * p.width() + panel.first) * taps * v.Sg;
+                float* to = packed + (panel.group * p.width + panel.first) * taps * v.Sg;
                 for (int64_t t = 0; t < taps; ++t, to += v.Sg * width) {
                     const int64_t kh = down.kernel + t / across.taps * down.kernel_step,
                                   kw = across.kernel + t % across.taps * across.kernel_step;
@@ -185,11 +183,11 @@ void pack_weights(const Context& context, const Conv2d& c, const View& v, const 
                         pack_columns(w + panel.group * v.Dg + panel.first, F, 1, v.Sg, panel.columns, width, to);
                 }
             });
-            packed += v.groups * p.width() * taps * v.Sg;
+            packed += v.groups * p.width * taps * v.Sg;
         }
 }
 
-// The kernel rows [first, end) of which some input lies inside the map: the others would multiply zeros.
+// The kernel rows [first, end) whose inputs lie inside the map: the others would multiply zeros.
 struct TapRows {
     int64_t first, end;
 };
@@ -294,7 +292,7 @@ Layout layout_of(const View& v, const Plan& p, int threads) {
     Layout l;
     l.weights = 0;
     l.bias = round_up(packed_floats(v, p) * 4, 64);
-    l.threads = l.bias + round_up(v.groups * p.width() * 4, 64);
+    l.threads = l.bias + round_up(v.groups * p.width * 4, 64);
     l.strip = 0;
     l.table = round_up(p.strip_floats * 4, 64);
     l.taps = l.table + round_up(p.pixels * 2 * static_cast<int64_t>(sizeof(void*)), 64);
@@ -337,8 +335,8 @@ void run_gather(const Context& context, const Conv2d& c) {
     }
     float* bias = reinterpret_cast<float*>(context.workspace + l.bias);
     for (int64_t group = 0; group < v.groups; ++group)
-        for (int64_t j = 0; j < p.width(); ++j)
-            bias[group * p.width() + j] = !v.backward && c.bias && j < v.Dg ? c.bias[group * v.Dg + j] : 0.0f;
+        for (int64_t j = 0; j < p.width; ++j)
+            bias[group * p.width + j] = !v.backward && c.bias && j < v.Dg ? c.bias[group * v.Dg + j] : 0.0f;
     const Activation activation = v.backward ? Activation::none : c.activation;
     const int64_t places = places_of(v, p);
     const bool large = v.N * (v.SH * v.SW * v.SC + v.DH * v.DW * v.DC) * 4 > kPrefetchFrom;
@@ -374,7 +372,7 @@ void run_gather(const Context& context, const Conv2d& c) {
                         fill_table(v, p, down, across, n0, images, i0, strip, source, destination, taps);
                     for (int64_t at = index; at < end; ++at) {
                         const Panel panel = panel_at(v, p, at);
-                        const int64_t place = group * p.width() + panel.first;
+                        const int64_t place = group * p.width + panel.first;
                         const Walk walk{
                             taps,         across.count,  across.taps * v.Sg, p.strip.row, weights + place * size,
                             bias + place, panel.columns, activation,         c.alpha};
@@ -386,7 +384,7 @@ void run_gather(const Context& context, const Conv2d& c) {
                             take_part(c.parts, chunk % places, v.DC, to, panel.columns, pixels,
                                       [=](int64_t q) { return destination[q]; });
                     }
-                    weights += v.groups * p.width() * size;
+                    weights += v.groups * p.width * size;
                 }
             index = end;
         }

@@ -6,9 +6,10 @@
 // ahead of all chunks where several do, or long before by gemm_pack; they are read where they lie when few rows use
 // them or they are nearly all of B. Rows of A are read where they lie; where its columns are contiguous and are used
 // often, or neither are, all of A is packed ahead. A product with few tiles and long K (weight gradients) is also split
-// along K into partial results, added in order. Products with a vector are dot products (gemm_dot.cpp). Threads:
-// chunks, split and order of sums depend on the shape alone. Aliasing: C must not overlap A or B. Workspace:
-// gemm_workspace() bytes.
+// along K into partial results, added in order. Products with a vector are dot products (gemm_dot.cpp).
+//
+// Threads: chunks, split and order of sums depend on the shape alone. Aliasing: C must not overlap A or B.
+// Workspace: gemm_workspace() bytes.
 #include "gemm.h"
 
 #include "kernels.h"
@@ -266,19 +267,16 @@ void run_chunk(const Gemm& g, const Plan& p, const Chunk& chunk, const float* pa
                 tiles.a = packed_a ? packed_a + (t * g.K + kb) * kTileRows : g.a + m * g.a_row + kb * g.a_col;
                 tiles.c = chunk.c + m * chunk.ldc + n;
                 next_b.share();
-                const auto function = by_rows ? run_panel<true> : run_panel<false>;
                 if (!packed_a) {
-                    function(count * rows, vectors, tiles);
-                    continue;
-                }
-                if (rows <= tallest_tile(vectors)) {
+                    (by_rows ? run_panel<true> : run_panel<false>)(count * rows, vectors, tiles);
+                } else if (rows <= tallest_tile(vectors)) {
                     tiles.count = count;
                     tiles.a_step = g.K * kTileRows;
                     tiles_of<false>(rows, vectors)(tiles);
-                    continue;
+                } else {  // each packed tile in two
+                    for (int64_t i = 0; i < count; ++i, tiles.a += g.K * kTileRows, tiles.c += rows * chunk.ldc)
+                        run_panel<false>(rows, vectors, tiles);
                 }
-                for (int64_t i = 0; i < count; ++i, tiles.a += g.K * kTileRows, tiles.c += rows * chunk.ldc)
-                    function(rows, vectors, tiles);
             }
         }
     }

@@ -19,7 +19,7 @@ constexpr int kTileRows = 4;  // 16 registers and no fused multiply-add: product
 constexpr int kTileRows = 8;
 #endif
 constexpr int kTileVectors = 2;
-constexpr int kWidest = 3;                         // vectors of a tile that has no other to leave one vector to
+constexpr int kWidest = 3;                         // vectors of a last panel: one alone is mostly loads
 constexpr int64_t kPanel = kTileVectors * kLanes;  // columns of one packed panel of B
 
 PYNET_INLINE vfloat activate(vfloat v, Activation activation, float alpha) {
@@ -233,9 +233,10 @@ PYNET_INLINE void run_panel(int64_t rows, int vectors, Tiles tiles) {
     run(least, number - higher);
 }
 
-// Panels of N columns: all of two vectors but the last, which has one to three, so that none is one vector of several.
+// Panels of N columns: two vectors each, three the last of an odd number. How many there are, the columns of the first
+// where `left` are left, and the vectors of such a panel.
 PYNET_INLINE int64_t panels_of(int64_t N) { return N > 0 ? maximum(1, ceil_div(N, kLanes) / kTileVectors) : 0; }
-PYNET_INLINE int64_t panel_columns(int64_t left) { return left <= kWidest * kLanes ? left : kPanel; }  // of the first
+PYNET_INLINE int64_t panel_columns(int64_t left) { return left <= kWidest * kLanes ? left : kPanel; }
 PYNET_INLINE int panel_vectors(int64_t columns) { return static_cast<int>(maximum(1, ceil_div(columns, kLanes))); }
 
 // The width of the widest, and of all panels of N columns together.
