@@ -2,8 +2,8 @@
 // would be the way to them. In a strip the inputs of all taps of a kernel row follow each other,
 //   out[i, j] = sum over kernel rows t and k < taps * channels of strip[i * step + t][j * step * channels + k] *
 //   w[t][k]
-// so that the micro-kernel walks long runs, from a table of where each pixel starts. Kernel rows beyond the map's edges
-// are left out, where a tile has no other.
+// so that the micro-kernel walks long runs, from a table of where each pixel starts. A tile leaves out the kernel rows
+// that lie beyond the map's edges for all of its pixels.
 //
 // Forward and backward-data are one routine. With stride s, backward-data splits the destination into s * s phases;
 // each is a convolution of its own with stride 1 over the same strip of dout, with every s-th tap in reverse order.

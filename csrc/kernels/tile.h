@@ -233,16 +233,17 @@ PYNET_INLINE void run_panel(int64_t rows, int vectors, Tiles tiles) {
     run(least, number - higher);
 }
 
-// Panels of N columns: two vectors each, three the last of an odd number. How many there are, the columns of the first
-// where `left` are left, and the vectors of such a panel.
+// Panels of N columns: two vectors each, three the last of an odd number (one or two in the direct algorithm and in
+// weight gradients, whose tiles are others). How many there are, the columns of the first where `left` are left, and
+// the vectors of such a panel.
 PYNET_INLINE int64_t panels_of(int64_t N) { return N > 0 ? maximum(1, ceil_div(N, kLanes) / kTileVectors) : 0; }
 PYNET_INLINE int64_t panel_columns(int64_t left) { return left <= kWidest * kLanes ? left : kPanel; }
 PYNET_INLINE int panel_vectors(int64_t columns) { return static_cast<int>(maximum(1, ceil_div(columns, kLanes))); }
 
 // The width of the widest, and of all panels of N columns together.
 PYNET_INLINE int64_t widest_panel(int64_t N) {
-    const int vectors = panel_vectors(N);
-    return (vectors % 2 == 0 ? kTileVectors : vectors < kWidest ? vectors : kWidest) * kLanes;
+    const int64_t vectors = panel_vectors(N);
+    return (vectors % 2 ? minimum(vectors, kWidest) : kTileVectors) * kLanes;
 }
 PYNET_INLINE int64_t packed_panels_width(int64_t N) { return round_up(N, kLanes); }
 
